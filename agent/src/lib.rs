@@ -1,0 +1,1 @@
+//! Sources of system calls, and one rotated log file a container. Knows neither broker nor store.

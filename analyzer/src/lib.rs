@@ -1,0 +1,1 @@
+//! Detectors, profiles, training, scoring, calibration, explanation, evaluation. Does not know where data lives.

@@ -1,0 +1,118 @@
+//! Scores: what a detector says of a segment, frame by frame.
+//!
+//! A *window* is a sequence of `window` consecutive calls of one thread (of the container, where the source gives no
+//! threads); it slides by one call. A *frame* is a run of calls of one segment; the windows that end in it are judged
+//! together, and the frame is the unit that has a score, a threshold and reasons.
+
+use serde::{Deserialize, Serialize};
+
+use crate::SegmentId;
+
+/// A profile at a version.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ProfileRef {
+    /// Name of the profile: the image, or a name given.
+    pub name: String,
+    /// Version, counted from 1; 0 while a profile is still being learned.
+    pub version: u32,
+}
+
+/// The scores of one segment by one model: one document a frame in `<index>-anomaly`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentScores {
+    /// The segment that was scored.
+    pub segment: SegmentId,
+    /// Name of the detector (`stide`, `bosc`).
+    pub detector: String,
+    /// Window size, calls.
+    pub window: u32,
+    /// The profile that it was compared with.
+    pub profile: ProfileRef,
+    /// Score at which a frame alarms.
+    pub threshold: f64,
+    /// One entry a frame, in order.
+    pub frames: Vec<FrameScore>,
+}
+
+/// The score of one frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FrameScore {
+    /// First call of the frame, counted in its segment.
+    pub first_call: u32,
+    /// Number of calls in the frame.
+    pub calls: u32,
+    /// Windows that end in the frame.
+    pub windows: u32,
+    /// Those of them that the profile does not know.
+    pub unseen: u32,
+    /// The detector's own figure, before calibration.
+    pub raw: f64,
+    /// 0–100, calibrated: comparable between detectors.
+    pub score: f64,
+    /// The score reached the threshold.
+    pub alarm: bool,
+    /// Calls were lost inside the frame or right before it, so that its windows join calls that were not neighbours.
+    pub lossy: bool,
+    /// The profile was still being learned: the score is a figure of novelty and never alarms.
+    pub learning: bool,
+    /// Time of the first call, nanoseconds since the epoch.
+    pub start_ns: i64,
+    /// Time of the last call, nanoseconds since the epoch.
+    pub end_ns: i64,
+    /// Why, the strongest first; empty for a frame far below the threshold.
+    pub reasons: Vec<Reason>,
+}
+
+/// One reason for a score.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Reason {
+    /// A sequence of calls that the profile has never seen.
+    UnseenSequence {
+        /// The calls, oldest first.
+        calls: Vec<String>,
+        /// The call of the segment with which it ends.
+        ends_at: u32,
+        /// How often it occurs in the frame.
+        times: u32,
+        /// Thread that made it, where known.
+        thread: Option<i64>,
+        /// Name of that thread's process, where known.
+        process: Option<String>,
+        /// The known sequence that differs from it in the fewest places.
+        nearest: Option<Vec<String>>,
+        /// In how many places.
+        distance: u32,
+    },
+    /// A bag (multiset) of calls that the profile has never seen.
+    UnseenBag {
+        /// The calls of the bag with their counts, by name.
+        calls: Vec<(String, u32)>,
+        /// The call of the segment with which it ends.
+        ends_at: u32,
+        /// How often it occurs in the frame.
+        times: u32,
+        /// Thread that made it, where known.
+        thread: Option<i64>,
+        /// Name of that thread's process, where known.
+        process: Option<String>,
+        /// The known bag that differs from it by the fewest calls.
+        nearest: Option<Vec<(String, u32)>>,
+        /// By how many calls.
+        distance: u32,
+    },
+    /// A call that is rare in the profile, or was never seen.
+    RareCall {
+        /// Name of the call.
+        name: String,
+        /// The first such call of the frame, counted in its segment.
+        call: u32,
+        /// How often it occurs in the frame.
+        times: u32,
+        /// How often it occurred in training.
+        trained: u64,
+        /// Its arguments, where they were kept.
+        arguments: Option<String>,
+    },
+}

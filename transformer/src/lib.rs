@@ -1,0 +1,1 @@
+//! Chunks of lines to segments of calls, rollups and dead letters. Does not know detectors.
