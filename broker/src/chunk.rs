@@ -47,7 +47,39 @@ pub struct Payload {
     /// XXH3 of the bytes before compression.
     checksum: u64,
     /// One LZ4 block.
+    #[serde(with = "byte_block")]
     block: Vec<u8>,
+}
+
+/// Writes and reads the block as one run of bytes; serde's own way for a `Vec<u8>` goes byte by byte. The encoded form is the same.
+mod byte_block {
+    use std::fmt;
+
+    use serde::{Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(block: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(block)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        struct Block;
+        impl de::Visitor<'_> for Block {
+            type Value = Vec<u8>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a compressed block")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+
+            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+                Ok(bytes)
+            }
+        }
+        deserializer.deserialize_byte_buf(Block)
+    }
 }
 
 /// A chunk is damaged.

@@ -4,6 +4,7 @@
 //! line means: a [`Chunk`] is some whole lines of one file, compressed, with the identity that makes repeats vanish.
 
 pub mod chunk;
+pub mod embedded;
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 use rastro_model::{Position, StreamId};
 
 pub use chunk::{Chunk, ChunkError, Payload};
+pub use embedded::{EmbeddedBroker, EmbeddedConfig, Opened, QueueState};
 
 /// What a broker cannot do.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +27,9 @@ pub enum BrokerError {
         message: String,
     },
     /// A chunk does not fit where its stream stands and is no repeat either.
-    #[error("stream {stream}: a chunk follows {previous}, but the broker holds the stream up to {held}; restart the shipper so that it resumes from there")]
+    #[error(
+        "stream {stream}: a chunk follows {previous}, but the broker holds the stream up to {held}; restart the shipper so that it resumes from there"
+    )]
     OutOfOrder {
         /// The stream.
         stream: StreamId,
