@@ -5,6 +5,7 @@
 //! | [`stream`] | where bytes come from: streams, positions, gaps |
 //! | [`log_header`] | the first line of an agent's log file |
 //! | [`category`], [`direction`] | numbers for sysdig's words (`SPEC` 1.4) |
+//! | [`syscall`], [`errno`] | names and numbers of system calls and errors |
 //! | [`event`] | one parsed line |
 //! | [`segment`] | an ordered run of one container's calls, as columns |
 //! | [`tally`] | conservation: where every line went |
@@ -15,11 +16,13 @@ pub mod alarm;
 pub mod category;
 pub mod dataset;
 pub mod direction;
+pub mod errno;
 pub mod event;
 pub mod log_header;
 pub mod score;
 pub mod segment;
 pub mod stream;
+pub mod syscall;
 pub mod tally;
 
 pub use alarm::{Alarm, AlarmId};
