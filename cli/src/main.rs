@@ -1,2 +1,47 @@
-//! The one binary.
-fn main() {}
+//! The one binary: every role as a subcommand, all of them together as `rastro run`, and the client commands.
+
+mod args;
+mod commands;
+mod config;
+mod data_dir;
+mod observe;
+mod output;
+mod roles;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, error::ErrorKind};
+
+fn main() -> ExitCode {
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match commands::execute(cli) {
+        Ok(code) => code,
+        // A reader that went away (`rastro alarms | head`) is no failure.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rastro: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints a usage error; an unknown command is answered with the list of commands (`T_1_22`).
+fn usage(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return if error.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let _ = error.print();
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        eprintln!("\n{}", args::Cli::command().render_help());
+    }
+    ExitCode::from(2)
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

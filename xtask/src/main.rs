@@ -1,2 +1,42 @@
-//! The project's own chores.
-fn main() {}
+//! The project's own chores: `cargo xtask demo`, `test`, `bench`, `lint`.
+
+mod bench;
+mod command;
+mod demo;
+mod licences;
+mod lint;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// Set-up, demo, tests and benchmarks of Rastro.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Xtask {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Build Rastro and take a bundled recording of an attack through the whole trail.
+    Demo(demo::Demo),
+    /// Format, lints, licences and every test.
+    Test(test::Test),
+    /// Format, lints, licences and generated files, without the tests.
+    Lint,
+    /// Measure, each figure beside a peer or limit of the same run.
+    Bench(bench::Bench),
+    /// Check the licences of all dependencies.
+    Licences,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Xtask::parse().chore {
+        Chore::Demo(demo) => demo::run(&demo),
+        Chore::Test(test) => test::run(&test),
+        Chore::Lint => lint::run(),
+        Chore::Bench(bench) => bench::run(&bench),
+        Chore::Licences => licences::run(),
+    }
+}

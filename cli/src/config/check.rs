@@ -1,0 +1,74 @@
+//! What types alone do not say: every value lies in its range and the values go together.
+
+use std::time::Duration;
+
+use super::Config;
+
+/// One sentence about the first value that cannot be used, naming its key.
+pub(crate) fn check(config: &Config) -> Result<(), String> {
+    let ensure = |holds: bool, key: &str, expected: &str| {
+        if holds { Ok(()) } else { Err(format!("configuration key `{key}`: expected {expected}")) }
+    };
+    rastro_model::dataset::check_name(&config.dataset.name)
+        .map_err(|error| format!("configuration key `dataset.name`: {error}"))?;
+    ensure(!config.data_dir.as_os_str().is_empty(), "data_dir", "a folder")?;
+    tracing_subscriber::EnvFilter::try_new(&config.log.level)
+        .map_err(|error| format!("configuration key `log.level`: {error}"))?;
+    ensure(config.agent.rotate_bytes.0 >= 64 * 1024, "agent.rotate_bytes", "at least 64 KiB")?;
+    ensure(
+        config.agent.disk_limit >= config.agent.keep_bytes,
+        "agent.disk_limit",
+        "at least `agent.keep_bytes`",
+    )?;
+    ensure(
+        (1024..=8 * 1024 * 1024).contains(&config.shipper.max_line_bytes.0),
+        "shipper.max_line_bytes",
+        "1 KiB to 8 MiB",
+    )?;
+    ensure(
+        (4 * 1024..=8 * 1024 * 1024).contains(&config.shipper.chunk_bytes.0),
+        "shipper.chunk_bytes",
+        "4 KiB to 8 MiB",
+    )?;
+    let interval = |value: Duration| (Duration::from_millis(1)..=Duration::from_secs(1000)).contains(&value);
+    ensure(interval(config.shipper.flush_interval), "shipper.flush_interval", "1ms to 1000s")?;
+    ensure(interval(config.shipper.poll_interval), "shipper.poll_interval", "1ms to 1000s")?;
+    for (key, globs) in [("shipper.include", &config.shipper.include), ("shipper.exclude", &config.shipper.exclude)] {
+        ensure(globs.iter().all(|glob| !glob.is_empty()), key, "globs that are not empty")?;
+    }
+    ensure(config.broker.limit_bytes.0 >= 16 * 1024 * 1024, "broker.limit_bytes", "at least 16 MiB")?;
+    format_of(&config.transformer.format)
+        .map_err(|error| format!("configuration key `transformer.format`: {error}"))?;
+    ensure(
+        config.transformer.rollup_interval >= Duration::from_secs(1),
+        "transformer.rollup_interval",
+        "at least 1s",
+    )?;
+    ensure(
+        config.analyzer.windows.iter().all(|window| (2..=16).contains(window)),
+        "analyzer.windows",
+        "sizes from 2 to 16 calls",
+    )?;
+    ensure(!config.models().is_empty(), "analyzer.detectors", "at least one detector and one window size")?;
+    for model in config.models() {
+        rastro_analyzer::ModelSpec::parse(&model)
+            .map_err(|error| format!("configuration key `analyzer.detectors`: {error}"))?;
+    }
+    ensure((16..=1_000_000).contains(&config.analyzer.frame), "analyzer.frame", "16 to 1000000 calls")?;
+    ensure(
+        config.analyzer.false_alarms_per_day > 0.0 && config.analyzer.false_alarms_per_day.is_finite(),
+        "analyzer.false_alarms_per_day",
+        "a number above 0",
+    )?;
+    ensure(
+        config.analyzer.completeness > 0.0 && config.analyzer.completeness < 1.0,
+        "analyzer.completeness",
+        "a share between 0 and 1, such as 0.999",
+    )?;
+    Ok(())
+}
+
+/// A declared format: the name of a preset, or a format string.
+pub(crate) fn format_of(text: &str) -> Result<rastro_format::Format, rastro_format::FormatError> {
+    rastro_format::Format::named(text).map_or_else(|| rastro_format::Format::parse(text), Ok)
+}

@@ -1,0 +1,105 @@
+//! `rastro config default`: a file in which every key stands with its default and its meaning.
+
+/// The file. A test holds it against [`Config::default`](super::Config).
+pub(crate) const DEFAULT_FILE: &str = r#"# Rastro's configuration. Every key is optional; what stands here is its default.
+# Each can be overridden by environment (RASTRO_ANALYZER__WINDOWS='[6,10]') and by flag (--set analyzer.windows=[6,10]).
+# `rastro config check` says whether a file is right.
+
+# Everything that Rastro keeps: logs, checkpoint, queue, store.
+data_dir = "rastro-data"
+# Name of this node in documents; "" takes the host's name.
+node = ""
+
+[dataset]
+# Dataset of the calls whose log file names none. Its indices are <name>-<yyyy.mm.dd>.
+name = "default"
+
+[log]
+# error, warn, info, debug, trace, or a filter such as "info,rastro_shipper=debug"
+level = "info"
+# "text" for people, "json" for machines
+format = "text"
+
+[observability]
+# /metrics (Prometheus), /healthz and /readyz. Port 0 takes a free port and logs it.
+enabled = true
+listen = "127.0.0.1:9464"
+
+[agent]
+# Folder of the log files, one a container; "" is <data_dir>/logs.
+log_dir = ""
+# A file is rotated when it is this large or this old.
+rotate_bytes = "64.0 MiB"
+rotate_age = "1h"
+# Rotated files to keep: for each container, and bytes of all together. What was not shipped is kept …
+keep_files = 4
+keep_bytes = "1.0 GiB"
+# … until all log files together reach this; then the oldest goes, and what is lost is counted.
+disk_limit = "4.0 GiB"
+
+[shipper]
+# Files to follow; [] is <log_dir>/*.log. Rotated siblings are found by themselves.
+include = []
+exclude = []
+# A longer line is cut to this length, and counted.
+max_line_bytes = "1.0 MiB"
+# Size of a chunk of lines before compression, and the longest time that lines wait for it to fill (SPEC 2.2: this, not a
+# detector's window, is what µDetector calls syscalls_window).
+chunk_bytes = "256.0 KiB"
+flush_interval = "500ms"
+# The safety net behind file notifications.
+poll_interval = "2s"
+
+[broker]
+# Compressed chunks on disk at which the shipper stops reading: the log files are then the buffer.
+limit_bytes = "256.0 MiB"
+
+[transformer]
+# sysdig format of log files without a header: a name (rastro, rocha, sysdig-basic, sysdig-rich, lidds-2019, lidds-2021) or a
+# format string.
+format = "rocha"
+# Interval of the rollup documents.
+rollup_interval = "10s"
+# Whose arguments are kept for people: "relevant" (calls that matter to security), "all", "none".
+keep_arguments = "relevant"
+
+[analyzer]
+# Detectors, each run with every window size (calls); "stide:n=6" fixes its own.
+detectors = ["stide", "bosc"]
+windows = [6, 10]
+# Most calls that one score is about.
+frame = 256
+# Budget of false alarms a container a day; thresholds are set for it on held-out normal data.
+false_alarms_per_day = 1.0
+# Alarming frames of one container this close together are one alarm.
+alarm_gap = "1m"
+# A workload without a profile: "auto" learns until complete, then detects; "manual" waits for `rastro train`.
+learning = "auto"
+# Learning is complete when at most 1 − completeness of the windows are expected to be new, after at least so many calls
+# over at least so long a time.
+completeness = 0.999
+learning_min_calls = 100000
+learning_min_time = "1h"
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn the_default_file_holds_exactly_the_defaults() {
+        let parsed: Config = toml::from_str(DEFAULT_FILE).unwrap();
+        assert_eq!(parsed, Config::default());
+        let keys = |text: &str| {
+            let mut keys: Vec<String> = text
+                .lines()
+                .filter_map(|line| line.split_once(" = ").map(|(key, _)| key.to_owned()))
+                .filter(|key| !key.starts_with('#'))
+                .collect();
+            keys.sort();
+            keys
+        };
+        assert_eq!(keys(DEFAULT_FILE), keys(&toml::to_string(&Config::default()).unwrap()));
+    }
+}

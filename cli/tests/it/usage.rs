@@ -1,0 +1,78 @@
+//! What the command line says when it is used, and when it is misused.
+
+use crate::support::Rastro;
+
+#[test]
+fn an_unknown_command_is_answered_with_the_commands() {
+    let output = Rastro::new().run(&["abc"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2));
+    for command in ["replay", "train", "alarms", "explain", "doctor"] {
+        assert!(stderr.contains(command), "{command}: {stderr}");
+    }
+}
+
+#[test]
+fn help_has_examples_for_the_commands_that_need_them() {
+    let rastro = Rastro::new();
+    for command in ["run", "replay", "train", "score", "alarms", "explain", "export", "eval", "tail"] {
+        assert!(rastro.text(&["help", command]).contains("Example"), "{command}");
+    }
+}
+
+#[test]
+fn every_shell_gets_completions() {
+    let rastro = Rastro::new();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(rastro.text(&["completions", shell]).contains("replay"), "{shell}");
+    }
+}
+
+#[test]
+fn wrong_configuration_is_refused_with_the_key_before_anything_starts() {
+    let rastro = Rastro::new();
+    rastro.file("rastro.toml", b"[analyzer]\nframe = \"many\"\n");
+    let error = rastro.error(&["run"]);
+    assert!(error.contains("rastro.toml") && error.contains("frame"), "{error}");
+    assert!(!rastro.data_dir().exists());
+    rastro.file("rastro.toml", b"[analyser]\nframe = 100\n");
+    let error = rastro.error(&["config", "check"]);
+    assert!(error.contains("analyser"), "{error}");
+}
+
+#[test]
+fn the_environment_overrides_the_file_and_a_flag_overrides_both() {
+    let rastro = Rastro::new();
+    rastro.file("rastro.toml", b"[analyzer]\nframe = 100\n");
+    let frame = |environment: Option<&str>, flags: &[&str]| {
+        let mut command = rastro.command(&[&["config", "check"], flags].concat());
+        if let Some(value) = environment {
+            command.env("RASTRO_ANALYZER__FRAME", value);
+        }
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().find_map(|line| line.strip_prefix("frame = ")).map(str::to_owned)
+    };
+    assert_eq!(frame(None, &[]).as_deref(), Some("100"));
+    assert_eq!(frame(Some("200"), &[]).as_deref(), Some("200"));
+    assert_eq!(frame(Some("200"), &["--set", "analyzer.frame=300"]).as_deref(), Some("300"));
+    let output = rastro.command(&["config", "check"]).env("RASTRO_ANALYZER__FRAME", "few").output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("analyzer.frame") && error.contains("RASTRO_ANALYZER__FRAME"), "{error}");
+}
+
+#[test]
+fn a_store_that_is_not_there_is_one_clear_sentence() {
+    let rastro = Rastro::new();
+    for arguments in [&["alarms"][..], &["datasets"], &["train", "web"], &["export", "web"]] {
+        let error = rastro.error(arguments);
+        assert!(error.contains("rastro replay"), "{arguments:?}: {error}");
+        assert_eq!(error.trim().lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn a_recording_that_is_not_there_is_named() {
+    let error = Rastro::new().error(&["replay", "no-such-file.log"]);
+    assert!(error.contains("no-such-file.log"), "{error}");
+}
