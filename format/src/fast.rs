@@ -152,3 +152,70 @@ fn category(name: &[u8]) -> Option<Category> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{DayBase, Format};
+
+    const LINES: [&str; 8] = [
+        "1611 2022-03-31T18:13:16.977633722+0000 < wait select 0 0  res=0 ",
+        "3334 2022-03-31T18:13:17.231143686+0000 < IPC futex 0 -110  res=-110(ETIMEDOUT) ",
+        "7 2022-03-31T18:13:17.231143686+0000 > file read <NA> <NA> ",
+        "7 2022-03-31T18:13:17.231143686+0000 > file read 0 <NA>",
+        "22467 -1 my shell 7 3334 2022-03-31T18:13:17.231143686+0000 < IPC futex 0 -110  res=-110(ETIMEDOUT) ",
+        "22467 22467 sh 3334 2022-03-31T18:13:17.231143686+0000 < net recvfrom 18446744073709551615 5  res=5 data=a b ",
+        "1 1 container:aa4cdedd3574 3334 2022-03-31T18:13:17.231143686+0000 > process container 0 <NA>  json={ ",
+        "<NA> <NA> <NA> 3334 2022-03-31T18:13:17.231143686+0000 > scheduler switch 0 <NA>  next=1 ",
+    ];
+
+    #[test]
+    fn presets_in_rochas_layout_have_the_short_cut() {
+        let shape = |name: &str| Format::named(name).and_then(|format| format.shape());
+        assert_eq!(shape("rocha"), Some(Shape::Plain));
+        assert_eq!(shape("sysdig-basic"), Some(Shape::Plain));
+        assert_eq!(shape("rastro"), Some(Shape::WithThread));
+        assert_eq!(shape("sysdig-rich"), None);
+        let close =
+            "%evt.num %evt.rawtime %evt.dir %evt.category %evt.type %evt.latency %evt.rawres %evt.args";
+        assert_eq!(Format::parse(close).unwrap().shape(), None);
+    }
+
+    #[test]
+    fn ordinary_lines_take_the_short_cut() {
+        for (line, shape) in
+            [(LINES[0], Shape::Plain), (LINES[1], Shape::Plain), (LINES[5], Shape::WithThread)]
+        {
+            assert!(parse(line.as_bytes(), shape).is_some(), "{line}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        #[test]
+        fn what_the_short_cut_reads_the_long_way_reads_alike(
+            line in 0..LINES.len(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(b" 0<>-N=a.\n".to_vec())), 0..4),
+            cut in prop::option::of(any::<prop::sample::Index>()),
+        ) {
+            let mut line = LINES[line].as_bytes().to_vec();
+            for (place, byte) in changes {
+                let place = place.index(line.len());
+                line[place] = byte;
+            }
+            if let Some(cut) = cut {
+                line.truncate(cut.index(line.len()));
+            }
+            for name in ["rocha", "sysdig-basic", "rastro"] {
+                let format = Format::named(name).unwrap();
+                if let Some(event) = parse(&line, format.shape().unwrap()) {
+                    let slowly = format.parse_any_line(&line, DayBase::default());
+                    prop_assert_eq!(slowly, Ok(event), "{}: {}", name, line.escape_ascii());
+                }
+            }
+        }
+    }
+}

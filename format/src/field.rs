@@ -180,6 +180,8 @@ const FIELDS: &[KnownField] = {
         known("fd.sport", Signed, Nothing),
         known("fd.lport", Signed, Nothing),
         known("fd.rport", Signed, Nothing),
+        known("fd.lip", Word, Nothing),
+        known("fd.rip", Word, Nothing),
         known("fd.l4proto", Word, Nothing),
         known("fd.sockfamily", Word, Nothing),
         known("fd.is_server", Word, Nothing),
@@ -219,6 +221,11 @@ const FIELDS: &[KnownField] = {
         known("thread.pfmajor", Unsigned, Nothing),
         known("thread.pfminor", Unsigned, Nothing),
         known("user.loginuid", Signed, Nothing),
+        // Texts whose names are near to others': they are meant, not mistyped.
+        known("fd.types", FreeText, Nothing),
+        known("proc.aname", FreeText, Nothing),
+        known("proc.apid", FreeText, Nothing),
+        known("proc.sname", FreeText, Nothing),
     ]
 };
 
@@ -241,6 +248,8 @@ const CLASSES: &[&str] = &[
 ];
 
 /// The field of that name, and its place in the table: of two fields for one part of the event the lower place wins.
+///
+/// A field that only its class is known of is accepted, unless it looks like a slip of the pen.
 pub(crate) fn find(name: &str) -> Option<(usize, KnownField)> {
     if let Some(place) = FIELDS.iter().position(|field| field.name == name) {
         return Some((place, FIELDS[place]));
@@ -249,21 +258,27 @@ pub(crate) fn find(name: &str) -> Option<(usize, KnownField)> {
     let class = CLASSES.iter().find(|known| known.strip_suffix(".*") == Some(class))?;
     let is_well_formed =
         !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"._[]-/".contains(&b));
-    is_well_formed.then_some((usize::MAX, known(class, Grammar::FreeText, Target::Nothing)))
+    let is_slip = FIELDS.iter().any(|field| match edit_distance(name, field.name) {
+        0 | 1 => true,
+        2 => letters(name) == letters(field.name),
+        _ => false,
+    });
+    (is_well_formed && !is_slip).then_some((usize::MAX, known(class, Grammar::FreeText, Target::Nothing)))
 }
 
 /// The known field whose name is nearest to `name`, for a hint; none if all are far.
 pub(crate) fn nearest(name: &str) -> Option<&'static str> {
     let name = &name[..name.len().min(64)];
-    let letters = |text: &str| {
-        let mut letters = text.as_bytes().to_vec();
-        letters.sort_unstable();
-        letters
-    };
     // Of names equally far away, the one with the same letters was meant: they were only typed in another order.
     let farness = |field: &'static str| (edit_distance(name, field), letters(name) != letters(field), field);
     let (distance, _, nearest) = FIELDS.iter().map(|field| farness(field.name)).min()?;
     (distance <= 1 + name.len() / 3).then_some(nearest)
+}
+
+fn letters(text: &str) -> Vec<u8> {
+    let mut letters = text.as_bytes().to_vec();
+    letters.sort_unstable();
+    letters
 }
 
 /// Levenshtein distance, row by row.
@@ -299,7 +314,7 @@ mod tests {
             let (_, field) = find(name).unwrap();
             assert_eq!((field.grammar, field.target), (Grammar::FreeText, Target::Nothing), "{name}");
         }
-        for name in ["evt", "evt.", "nosuch.name", "evt.a b", ""] {
+        for name in ["evt", "evt.", "nosuch.name", "evt.a b", "evt.tpye", "proc.nam", ""] {
             assert_eq!(find(name), None, "{name}");
         }
     }

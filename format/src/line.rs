@@ -402,7 +402,8 @@ impl<'line> Reader<'_, 'line> {
     /// Whether field `index` may end at `end`: a blank, the end of the line, or the next literal stands there.
     fn ends_field(&self, index: usize, end: usize) -> bool {
         let rest = &self.line[end..];
-        matches!(rest.first(), None | Some(b' ')) || rest.starts_with(self.literal_behind(index))
+        let literal = self.literal_behind(index);
+        matches!(rest.first(), None | Some(b' ')) || (!literal.is_empty() && rest.starts_with(literal))
     }
 
     fn literal_behind(&self, index: usize) -> &[u8] {
