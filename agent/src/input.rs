@@ -1,0 +1,92 @@
+//! The bytes of a recording, plain or gzipped; its content says which, not its name.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, Read, Seek, SeekFrom},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::{AgentError, Progress, error::IoContext};
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+const COMPRESSED_READ: usize = 128 * 1024;
+
+/// The text of a recording and how much of its file was read.
+pub(crate) struct Input {
+    reader: Box<dyn Read + Send>,
+    done: Arc<AtomicU64>,
+    total: u64,
+}
+
+impl Input {
+    pub(crate) fn open(path: &Path) -> Result<Self, AgentError> {
+        let mut file = File::open(path).context("open", path)?;
+        let metadata = file.metadata().context("open", path)?;
+        if metadata.is_dir() {
+            let source =
+                io::Error::new(io::ErrorKind::IsADirectory, "it is a directory; name the recordings in it");
+            return Err(AgentError::Io { action: "read", path: path.to_owned(), source });
+        }
+        let mut magic = [0; 2];
+        let read = read_up_to(&mut file, &mut magic).context("read", path)?;
+        file.seek(SeekFrom::Start(0)).context("read", path)?;
+        let done = Arc::new(AtomicU64::new(0));
+        let counted = Counted { inner: file, done: Arc::clone(&done) };
+        let reader: Box<dyn Read + Send> = if magic[..read] == GZIP_MAGIC {
+            Box::new(MultiGzDecoder::new(BufReader::with_capacity(COMPRESSED_READ, counted)))
+        } else {
+            Box::new(counted)
+        };
+        Ok(Self { reader, done, total: metadata.len() })
+    }
+
+    /// An input over bytes that come from elsewhere (a child process, a member of an archive), whose progress is `total` once
+    /// they have ended.
+    pub(crate) fn from_reader(reader: impl Read + Send + 'static, total: u64) -> Self {
+        let done = Arc::new(AtomicU64::new(0));
+        Self { reader: Box::new(Counted { inner: reader, done: Arc::clone(&done) }), done, total }
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        Progress { done_bytes: self.done.load(Ordering::Relaxed).min(self.total), total_bytes: self.total }
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer)
+    }
+}
+
+/// Reads until `buffer` is full or the end is reached.
+pub(crate) fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+struct Counted<R> {
+    inner: R,
+    done: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.done.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}

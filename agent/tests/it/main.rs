@@ -1,0 +1,6 @@
+//! What the agent does with whole recordings and whole folders of logs.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail like tests")]
+
+mod log_writer;
+mod real_data;
+mod support;
