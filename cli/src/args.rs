@@ -354,7 +354,7 @@ pub(crate) struct ExportArgs {
     /// Form of the files.
     #[arg(long, value_enum, default_value = "ndjson")]
     pub(crate) format: ExportFormat,
-    /// Folder to write to; - writes the calls alone to standard output (ndjson and csv).
+    /// Folder to write to [default: <DATASET>-export]; - writes the calls alone to standard output (ndjson and csv).
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
 }
