@@ -47,8 +47,6 @@ pub struct Format {
     after: Box<[u8]>,
     /// A text of bounded length stands before other fields: tokens must then not be mistakable for one another.
     has_text_inside: bool,
-    /// Its true extent is only sure if the arguments begin with `name=`.
-    needs_named_arguments: bool,
     shape: Option<Shape>,
 }
 
@@ -177,23 +175,18 @@ impl Format {
             return Err(FormatError::NoName { text: text.to_owned() });
         }
         let mut has_text_inside = false;
-        let mut needs_named_arguments = false;
         for (index, step) in steps.iter().enumerate() {
             if step.grammar != Grammar::ShortText || index + 1 == steps.len() {
                 continue;
             }
             has_text_inside = true;
-            match ambiguity::certainty(&steps[index + 1..]) {
-                Certainty::Certain => {}
-                Certainty::IfArgumentsHaveNames => needs_named_arguments = true,
-                Certainty::Ambiguous => {
-                    let name = step.field.to_owned();
-                    return Err(FormatError::Ambiguous { column: columns[index], name });
-                }
+            if ambiguity::certainty(&steps[index + 1..]) == Certainty::Ambiguous {
+                let name = step.field.to_owned();
+                return Err(FormatError::Ambiguous { column: columns[index], name });
             }
         }
         let shape = Shape::of(&steps, after.is_empty());
-        Ok(Self { text: text.into(), steps, after, has_text_inside, needs_named_arguments, shape })
+        Ok(Self { text: text.into(), steps, after, has_text_inside, shape })
     }
 
     /// The format string as it was declared.
@@ -234,10 +227,6 @@ impl Format {
 
     pub(crate) const fn has_text_inside(&self) -> bool {
         self.has_text_inside
-    }
-
-    pub(crate) const fn needs_named_arguments(&self) -> bool {
-        self.needs_named_arguments
     }
 
     pub(crate) const fn shape(&self) -> Option<Shape> {

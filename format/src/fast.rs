@@ -133,7 +133,7 @@ fn available<T>(
 
 /// The category of a name in the letter case that sysdig prints.
 #[inline]
-fn category(name: &[u8]) -> Option<Category> {
+pub(crate) fn category(name: &[u8]) -> Option<Category> {
     Some(match name {
         b"file" => Category::File,
         b"net" => Category::Net,

@@ -130,8 +130,6 @@ enum Demand {
     Lenient,
     /// Every fixed field must be there: the end of a process name is being looked for.
     Complete,
-    /// And the arguments must begin with `name=`.
-    CompleteWithNames,
 }
 
 impl Format {
@@ -241,7 +239,7 @@ impl<'line> Reader<'_, 'line> {
                     if name.is_empty() || !is_word && name != NOT_AVAILABLE {
                         return Err(error(LineErrorKind::Category));
                     }
-                    event.category = Category::from_name(name);
+                    event.category = fast::category(name).unwrap_or_else(|| Category::from_name(name));
                     position = end;
                 }
                 Grammar::Name => {
@@ -274,12 +272,6 @@ impl<'line> Reader<'_, 'line> {
                 }
                 Grammar::FreeText => {
                     let text = &line[position..];
-                    if demand == Demand::CompleteWithNames
-                        && !text.is_empty()
-                        && !scan::begins_with_pair(text)
-                    {
-                        return Err(error(LineErrorKind::Separator));
-                    }
                     if step.target == Target::Event(Field::Arguments) {
                         event.arguments = text;
                     }
@@ -302,35 +294,27 @@ impl<'line> Reader<'_, 'line> {
         let rest = index + 1..steps.len();
         let separator = &steps[index + 1].before;
         let before = *event;
-        let read_with = |length: usize, demand: Demand, event: &mut Event<'line>| {
+        let read_with = |length: usize, event: &mut Event<'line>| {
             let end = position + length;
             let behind = self.line.get(end..)?;
-            if !behind.starts_with(separator) {
+            if !begins_with(behind, separator) {
                 return None;
             }
             *event = before;
-            self.read(rest.clone(), end, demand, event).ok()?;
+            self.read(rest.clone(), end, Demand::Complete, event).ok()?;
             if steps[index].target == Target::Event(Field::ProcessName) {
                 event.process_name = available(&self.line[position..end]);
             }
             Some(())
         };
-        let demands: &[Demand] = if self.format.needs_named_arguments() {
-            // Sources other than sysdig may print arguments without names: better read than not.
-            &[Demand::CompleteWithNames, Demand::Complete]
-        } else {
-            &[Demand::Complete]
-        };
-        for &demand in demands {
-            for length in (0..=MAX_COMM_LENGTH).rev() {
-                if read_with(length, demand, event).is_some() {
-                    return Ok(());
-                }
+        for length in (0..=MAX_COMM_LENGTH).rev() {
+            if read_with(length, event).is_some() {
+                return Ok(());
             }
         }
         let first = memmem::find(&self.line[position..], separator)
             .ok_or_else(|| self.error(LineErrorKind::Missing, index + 1, self.line.len()))?;
-        if first > MAX_COMM_LENGTH && read_with(first, Demand::Complete, event).is_some() {
+        if first > MAX_COMM_LENGTH && read_with(first, event).is_some() {
             return Ok(());
         }
         // Not an event: say what is wrong if the name ends at the first blank, as most do.
@@ -345,7 +329,7 @@ impl<'line> Reader<'_, 'line> {
             Demand::Lenient => {
                 matches!(step.target, Target::Event(Field::Name | Field::Direction))
             }
-            Demand::Complete | Demand::CompleteWithNames => step.grammar != Grammar::FreeText,
+            Demand::Complete => step.grammar != Grammar::FreeText,
         };
         match missing.iter().position(is_needed) {
             None => Ok(()),
@@ -357,14 +341,14 @@ impl<'line> Reader<'_, 'line> {
     fn skip_separator(&self, index: usize, position: usize) -> Result<usize, LineError> {
         let step = &self.format.steps()[index];
         let rest = &self.line[position..];
-        let is_blank = step.before.iter().all(|&byte| byte == b' ');
-        if step.grammar == Grammar::FreeText && is_blank && index > 0 {
+        let is_blank = || step.before.iter().all(|&byte| byte == b' ');
+        if step.grammar == Grammar::FreeText && index > 0 && is_blank() {
             let most = step.before.len().max(MAX_BLANKS_BEFORE_TEXT);
             let blanks = rest.iter().take(most).take_while(|&&byte| byte == b' ').count();
             if blanks > 0 || rest.is_empty() {
                 return Ok(position + blanks);
             }
-        } else if rest.starts_with(&step.before) {
+        } else if begins_with(rest, &step.before) {
             return Ok(position + step.before.len());
         }
         Err(self.error(LineErrorKind::Separator, index, position))
@@ -423,6 +407,9 @@ impl<'line> Reader<'_, 'line> {
     fn check_rest(&self, last: usize, position: usize) -> Result<(), LineError> {
         let rest = &self.line[position..];
         let after = self.format.after();
+        if rest.is_empty() && after.is_empty() {
+            return Ok(());
+        }
         let behind = rest.strip_prefix(after).unwrap_or(rest);
         if behind.iter().all(|&byte| byte == b' ') && (rest.is_empty() || rest.starts_with(after)) {
             return Ok(());
@@ -438,6 +425,16 @@ impl<'line> Reader<'_, 'line> {
             field: self.format.steps().get(index).map_or("", |step| step.field),
             at: u32::try_from(at).unwrap_or(u32::MAX),
         }
+    }
+}
+
+/// `starts_with` for literals, which are a single blank or nothing nearly always: that spares a call.
+#[inline]
+fn begins_with(text: &[u8], literal: &[u8]) -> bool {
+    match literal {
+        [] => true,
+        [byte] => text.first() == Some(byte),
+        _ => text.starts_with(literal),
     }
 }
 

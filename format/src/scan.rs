@@ -72,12 +72,6 @@ pub(crate) fn is_mistakable_name(name: &[u8]) -> bool {
     }
 }
 
-/// Whether `text` begins with `name=`, as sysdig's arguments do.
-pub(crate) fn begins_with_pair(text: &[u8]) -> bool {
-    let name = text.iter().take_while(|&&byte| crate::arguments::is_argument_name_byte(byte)).count();
-    name > 0 && text.get(name) == Some(&b'=')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

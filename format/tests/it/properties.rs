@@ -102,20 +102,38 @@ fn call() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Printable names, many of them made of what stands behind a name in a line.
+/// Printable names, many of them made of what stands behind a name in a line: a name, then fields in the order of a format,
+/// then perhaps the beginning of arguments.
 fn process_name() -> impl Strategy<Value = Vec<u8>> {
-    let piece = prop::sample::select(vec![
-        " ", " ", " ", "0", "7", "42", "<", ">", "<NA>", "net", "IPC", "dup", "open", "a", "x=", "res=0",
-        "-1",
+    let start = prop::sample::select(vec!["", "a", "sh", " ", "a "]);
+    let fields = prop::sample::select(vec![
+        " 7 < dup",
+        " 7 < dup x=",
+        " 7 dup <",
+        " 7 dup < x=",
+        " 7 <",
+        " 0 < net dup 0",
+        " 0 < net dup",
+        " < net dup 0 0",
+        " net dup 0 0",
+        " dup 0 0",
+        " 1",
+        " <NA>",
+        " 1 <NA> < net",
+        " 7",
+        " 00:00:01.5",
     ]);
+    let piece =
+        prop::sample::select(vec![" ", " ", "0", "7", "<", ">", "<NA>", "net", "dup", "a", "x=", "-1"]);
     prop_oneof![
         "[ -~]{0,15}".prop_map(String::into_bytes),
-        prop::collection::vec(piece, 0..8).prop_map(|pieces| {
-            let mut text = pieces.concat().into_bytes();
-            text.truncate(15);
-            text
-        }),
+        prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat().into_bytes()),
+        (start, fields).prop_map(|(start, fields)| format!("{start}{fields}").into_bytes()),
     ]
+    .prop_map(|mut name| {
+        name.truncate(15);
+        name
+    })
     .prop_filter("how sysdig prints that there is no name", |name| name != b"<NA>")
 }
 

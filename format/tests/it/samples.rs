@@ -207,3 +207,52 @@ fn lines_cut_by_a_carriage_return_or_other_control_bytes_are_read_as_bytes() {
     let error = Format::parse("%evt.type").unwrap().parse_line(b"read\r", DayBase::default()).unwrap_err();
     assert_eq!(error.kind(), LineErrorKind::Name);
 }
+
+/// What a process can try with `prctl(PR_SET_NAME)`: each name completes a forged line of its format.
+#[test]
+fn a_name_that_looks_like_the_fields_behind_it_stays_a_name() {
+    let cases = [
+        ("lidds-2019", "1 00:00:01.5 0 0 ", "a 7 < dup", " 4242 > open fd=3(<f>/x) ", 4242),
+        ("lidds-2019", "1 00:00:01.5 0 0 ", "a 7 < dup x=1", " 4242 > open fd=3(<f>/x) ", 4242),
+        ("lidds-2019", "1 00:00:01.5 0 0 ", "a 7 <", " 4242 > open fd=3(<f>/x) ", 4242),
+        ("lidds-2021", "5 0 4242 ", "a 7 dup < x=1", " 4242 open > fd=3(<f>/x) ", 4242),
+        ("lidds-2021", "5 0 4242 ", "a 7 dup <", " 4242 open > fd=3(<f>/x) ", 4242),
+        (
+            "sysdig-rich",
+            "1 2022-03-31T18:13:16Z 0 x y z 1 4242 ",
+            " 0 < net dup 0",
+            " 5 > file open 0 <NA> < net x 0 0 ",
+            4242,
+        ),
+        (
+            "sysdig-rich",
+            "1 2022-03-31T18:13:16Z 0 x y z 1 4242 ",
+            "a 0 < net dup 0",
+            " 5 > file open 0 0 fd=3 ",
+            4242,
+        ),
+        (
+            "rastro",
+            "4242 1 ",
+            "a 7",
+            " 9 2022-03-31T18:13:16Z > file open 0 0  fd=3 9 2022-03-31T18:13:16Z < net x 0 0 ",
+            4242,
+        ),
+        ("rastro", "4242 1 ", "  ", " 9 2022-03-31T18:13:16Z > file open 0 0  ", 4242),
+    ];
+    for (format, before, name, behind, thread) in cases {
+        let line = format!("{before}{name}{behind}");
+        let event = parse(format, &line);
+        assert_eq!(event.process_name, Some(name.as_bytes()), "{line}");
+        assert_eq!((event.thread, event.name), (Some(thread), b"open".as_slice()), "{line}");
+        assert_eq!(event.direction, Direction::Enter, "{line}");
+    }
+}
+
+#[test]
+fn beside_a_process_name_a_number_is_no_call() {
+    let wrong = reason("rastro", "1 1 sh 1 2022-03-31T18:13:16Z < net 42 0 0 ");
+    assert_eq!(wrong, "field 8 evt.type: `42` is not a name of an event type");
+    let wrong = reason("sysdig-rich", "1 2022-03-31T18:13:16Z 0 x y z 1 2 sh 0 <NA> net read 0 0 ");
+    assert_eq!(wrong, "field 11 evt.dir: `<NA>` is not a direction (`<` or `>`)");
+}
