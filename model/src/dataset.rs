@@ -13,7 +13,8 @@ pub fn check_name(name: &str) -> Result<(), InvalidId> {
     let first_is_fine = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let rest_is_fine =
         name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.'));
-    let is_derived = ["-anomaly", "-rollup", "-events", "-windows"].iter().any(|suffix| name.ends_with(suffix));
+    let is_derived =
+        ["-anomaly", "-rollup", "-events", "-windows"].iter().any(|suffix| name.ends_with(suffix));
     if first_is_fine && rest_is_fine && !is_derived && name.len() <= MAX_NAME_LENGTH {
         Ok(())
     } else {

@@ -24,7 +24,7 @@ pub struct Event<'line> {
     pub latency_ns: Option<u64>,
     /// `evt.rawres`; negative = −errno.
     pub result: Option<i64>,
-    /// `evt.args` as printed, with the blanks around it; empty where not declared.
+    /// `evt.args` as printed, from the first byte of the first argument; empty where not declared.
     pub arguments: &'line [u8],
     /// `thread.tid`.
     pub thread: Option<i64>,

@@ -90,18 +90,23 @@ mod tests {
             version: 1,
             format: "*%evt.num".into(),
             dataset: Some("a\nb".into()),
-            container: Container { id: "0123456789ab".into(), name: Some("x\r\n#rastro y".into()), image: None },
+            container: Container {
+                id: "0123456789ab".into(),
+                name: Some("x\r\n#rastro y".into()),
+                image: None,
+            },
             architecture: None,
             date: None,
         };
         let line = header.to_line().unwrap();
-        assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
+        assert_eq!(line.split(|&byte| byte == b'\n').count(), 2);
         assert_eq!(LogHeader::parse(&line).unwrap(), header);
     }
 
     #[test]
     fn a_later_version_is_refused_by_name() {
-        let error = LogHeader::parse(br##"#rastro {"version":2,"format":"","container":{"id":"x"}}"##).unwrap_err();
+        let error =
+            LogHeader::parse(br#"#rastro {"version":2,"format":"","container":{"id":"x"}}"#).unwrap_err();
         assert!(error.to_string().contains("version 2"));
     }
 }

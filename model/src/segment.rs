@@ -4,10 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Category, Gap, Position, StreamId, Tally,
-    stream::InvalidId,
-};
+use crate::{Category, Gap, Position, StreamId, Tally, stream::InvalidId};
 
 /// Identity of a segment, derived from where its bytes lie: doing a chunk twice gives the same ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

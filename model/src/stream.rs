@@ -47,9 +47,10 @@ impl FromStr for StreamId {
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let well_formed = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
         let value = well_formed.then(|| u64::from_str_radix(text, 16).ok()).flatten();
-        value
-            .map(StreamId)
-            .ok_or_else(|| InvalidId { text: text.to_owned(), expected: "a stream id (16 hexadecimal digits)" })
+        value.map(StreamId).ok_or_else(|| InvalidId {
+            text: text.to_owned(),
+            expected: "a stream id (16 hexadecimal digits)",
+        })
     }
 }
 
