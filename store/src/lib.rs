@@ -3,7 +3,10 @@
 //! [`Store`] is the one trait; [`embedded`] is its home in one SQLite file. What a detector is, it does not know: scores come in
 //! as documents, profiles and the analyzer's own state as bytes.
 
+pub mod columns;
 pub mod document;
+pub mod embedded;
+pub mod ledger;
 
 use std::time::Duration;
 
@@ -11,8 +14,8 @@ use async_trait::async_trait;
 use rastro_model::{Alarm, AlarmId, Segment, SegmentId, Tally};
 
 pub use document::{
-    AlarmQuery, AnalysisBatch, ChunkOutput, Columns, DatasetSummary, DeadLetter, IndexSummary, Label, Profile, ProfileSummary,
-    Rollup, ScoreQuery, StoredScores, StoredSegment, WriteReport,
+    AlarmQuery, AnalysisBatch, ChunkOutput, Columns, DatasetSummary, DeadLetter, IndexSummary, Label,
+    Profile, ProfileSummary, Rollup, ScoreQuery, StoredScores, StoredSegment, WriteReport,
 };
 
 /// What a store cannot do.
@@ -30,6 +33,12 @@ pub enum StoreError {
     /// No room is left; nothing of the write was kept. It may be tried again.
     #[error("store `{path}`: the disk is full; make room, nothing was lost")]
     DiskFull {
+        /// The file.
+        path: String,
+    },
+    /// Another process holds the store for writing; nothing of the write was kept. It may be tried again.
+    #[error("store `{path}`: another process is writing to it; try again")]
+    Busy {
         /// The file.
         path: String,
     },
@@ -53,6 +62,13 @@ pub enum StoreError {
         /// What is wrong with it.
         message: String,
     },
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later without anyone changing what is stored.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::Busy { .. })
+    }
 }
 
 /// Where everything that outlives a process is kept.
@@ -98,7 +114,11 @@ pub trait Store: Send + Sync {
     async fn scores(&self, query: &ScoreQuery) -> Result<Vec<StoredScores>, StoreError>;
 
     /// The frames with the highest scores of a job in an index (all indices of a dataset, if `index` is `None`), best first.
-    async fn top_frames(&self, query: &ScoreQuery, count: usize) -> Result<Vec<(StoredScores, usize)>, StoreError>;
+    async fn top_frames(
+        &self,
+        query: &ScoreQuery,
+        count: usize,
+    ) -> Result<Vec<(StoredScores, usize)>, StoreError>;
 
     /// Alarms, most recent first.
     async fn alarms(&self, query: &AlarmQuery) -> Result<Vec<Alarm>, StoreError>;
