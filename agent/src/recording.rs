@@ -4,7 +4,9 @@
 //! format, and what cannot be is passed through all the same. So there is one parser of lines, downstream, and every line of a
 //! recording is counted once.
 
+mod converted;
 mod detect;
+mod strace;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -15,9 +17,12 @@ use rastro_model::{Container, LogHeader, dataset, syscall::Architecture};
 use crate::{
     AgentError, Source,
     container::{container_id, container_of_stem},
+    input::Input,
 };
+use converted::ConvertedSource;
 
 pub use detect::detect;
+pub use strace::StraceConverter;
 
 /// What a recording is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,11 +33,16 @@ pub enum RecordingKind {
         /// The format string.
         format: String,
     },
+    /// What `strace -f -ttt -T -y` writes.
+    Strace,
 }
 
 impl RecordingKind {
     /// The kind that `--format` names: a format by name, a format string, or one of the other kinds.
     pub fn named(name: &str) -> Result<Self, AgentError> {
+        if name == "strace" {
+            return Ok(Self::Strace);
+        }
         let format = match Format::named(name) {
             Some(format) => format,
             None => Format::parse(name)
@@ -132,7 +142,17 @@ pub fn open(
             let format = parse_format(path, format)?;
             Ok(Box::new(text::TextSource::open(path, format, options)?))
         }
+        RecordingKind::Strace => {
+            let format = default_format(path)?;
+            let header = options.header(path, &format);
+            Ok(Box::new(ConvertedSource::new(path, Input::open(path)?, header, StraceConverter::new(format))))
+        }
     }
+}
+
+/// The format of lines that are rewritten here.
+fn default_format(path: &Path) -> Result<Format, AgentError> {
+    parse_format(path, rastro_format::DEFAULT)
 }
 
 fn parse_format(path: &Path, text: &str) -> Result<Format, AgentError> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use rastro_format::Format;
 use rastro_model::{LogHeader, log_header};
 
-use super::RecordingKind;
+use super::{RecordingKind, strace::is_strace};
 use crate::{AgentError, error::IoContext, input::Input, line_blocks::LineBlocks};
 
 /// Lines looked at.
@@ -35,6 +35,9 @@ pub fn detect(path: &Path) -> Result<RecordingKind, AgentError> {
     let lines: Vec<&[u8]> = sample.iter().map(Vec::as_slice).collect();
     if let Some(format) = Format::detect(&lines).and_then(Format::named) {
         return Ok(RecordingKind::Text { format: format.text().to_owned() });
+    }
+    if lines.iter().all(|line| is_strace(line)) {
+        return Ok(RecordingKind::Strace);
     }
     Err(unknown("its first lines fit no known format alone"))
 }

@@ -73,5 +73,5 @@ pub(crate) fn contents(logs: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 pub(crate) fn count_lines(contents: &BTreeMap<String, Vec<u8>>) -> u64 {
-    contents.values().map(|text| text.iter().filter(|&&byte| byte == b'\n').count() as u64).sum()
+    contents.values().map(|text| text.split_inclusive(|&byte| byte == b'\n').count() as u64).sum()
 }
