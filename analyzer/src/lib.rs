@@ -1,1 +1,43 @@
-//! Detectors, profiles, training, scoring, calibration, explanation, evaluation. Does not know where data lives.
+//! Detectors, profiles, training, scoring, calibration, explanation, evaluation. Does not know where data lives: segments and bytes come
+//! in, profiles, scores and alarms go out.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`alphabet`] | symbols for the names of calls |
+//! | [`registry`] | the one table of detectors; `stide:n=6` |
+//! | [`detector`] | what a detector is |
+//! | `stide`, `bosc` | the detectors |
+//! | `window_set`, `window_counts` | sets of windows, for scoring and for learning |
+//! | `sequences` | from segments to the calls of each thread |
+//! | `novelty` | from windows to frames: how strong is a burst of unseen windows |
+//! | `containers` | what is remembered between segments |
+//! | [`training`] | segments in, a profile out |
+//! | [`profile`], [`profile_file`] | what is known of a workload, and its file |
+//! | [`calibration`] | from raw scores to 0–100 |
+//! | [`engine`] | scoring, with the place kept |
+//! | `explain`, `alarms` | why, and what an analyst is shown |
+
+mod alarms;
+pub mod alphabet;
+mod bosc;
+pub mod calibration;
+mod containers;
+pub mod detector;
+pub mod engine;
+mod explain;
+mod novelty;
+pub mod profile;
+pub mod profile_file;
+pub mod registry;
+mod sequences;
+mod stide;
+pub mod training;
+mod window_counts;
+mod window_set;
+
+pub use calibration::{Calibration, THRESHOLD};
+pub use engine::{DEFAULT_FRAME, Scorer, ScorerError, ScoringOptions};
+pub use profile::{Profile, ProfileDiff};
+pub use profile_file::ProfileError;
+pub use registry::{DETECTORS, ModelSpec, SpecError, default_models};
+pub use training::{Trainer, TrainingOptions, TrainingProgress};

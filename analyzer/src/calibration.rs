@@ -1,0 +1,233 @@
+//! From raw scores to 0–100, so that 50 means the same for every detector: the false-alarm budget.
+//!
+//! # Held-out frames
+//!
+//! While a profile is trained, every frame is scored *before* it is learned, against what had been learned up to then
+//! (prequential: A. P. Dawid, "Statistical theory: the prequential approach", J. R. Statist. Soc. A 147, 1984). The frames scored when at
+//! least half of the final training data had been learned are the held-out data: normal, in the order of time, from the same
+//! workload, and never seen by the profile that scored them. What is learned is taken over in blocks, so that a new habit that lasts
+//! for a while counts as often as it would in operation.
+//!
+//! # The tail
+//!
+//! A budget such as one alarm a container a day asks for far smaller probabilities than held-out data can show: a busy container makes a
+//! million frames a day. The raw score is the peak of a random walk that drifts down (see [`crate::novelty`]), and the tail
+//! of such a peak falls exponentially (Cramér and Lundberg; D. Siegmund, "Sequential Analysis", 1985, chapter 2). So beyond the
+//! largest tenth of a per cent … of the held-out scores the tail is continued as an exponential (the generalised Pareto
+//! distribution with shape 0, as in peaks over threshold), whose mean excess is estimated from the data and **never taken to be less
+//! than one window**: a single new turn of a program makes `window` unseen windows, so where the data
+//! shows nothing at all, two new turns close together are still e times rarer than one, and not impossible.
+//!
+//! Below the tail, a raw score's probability is the conformal p-value (1 + held-out scores at least as high) / (1 + held-out
+//! scores): with few frames it cannot be small (V. Vovk, A. Gammerman, G. Shafer, "Algorithmic Learning in a Random World", 2005).
+//!
+//! # The scale
+//!
+//! `score = 50 · ln p / ln p_budget`, cut at 100, where `p_budget` is the budget divided by frames a container a day (as measured in
+//! training) and by the number of models (Bonferroni: together they keep the budget). So 50 is the threshold for
+//! every detector, 100 is the budget's probability squared, and the scale is linear in the exponent.
+
+use serde::{Deserialize, Serialize};
+
+use crate::novelty::{CEILING_WINDOWS, raw_score};
+
+/// Score at which a frame alarms.
+pub const THRESHOLD: f64 = 50.0;
+
+/// Highest score.
+const HIGHEST: f64 = 100.0;
+
+/// Largest held-out scores that the tail is fitted to: at least so many, and at most one in so many of all.
+const TAIL_AT_LEAST: u64 = 10;
+const TAIL_ONE_IN: u64 = 20;
+
+/// However much held-out data says otherwise, fewer new turns of a program than this, close together, never alarm.
+const LEAST_TURNS: u32 = 2;
+
+/// Frames a container a day that are believed. Training data without times, or with times squeezed into an instant, must not lead to
+/// an absurd threshold: one frame in 10 minutes, and 50 a second all day.
+const FRAMES_PER_DAY: std::ops::RangeInclusive<f64> = 144.0..=4_320_000.0;
+
+/// Frames a container a day where training data has no times: one a second.
+const FRAMES_PER_DAY_UNKNOWN: f64 = 86_400.0;
+
+/// Raw scores of held-out normal frames, as a histogram.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldOut {
+    /// Frames.
+    pub frames: u64,
+    /// Levels above 0 (in eighths of a window), ascending, with the number of frames that reached just this.
+    pub levels: Vec<(u32, u64)>,
+}
+
+impl HeldOut {
+    /// A histogram of these levels.
+    pub(crate) fn of(levels: impl Iterator<Item = u32>) -> Self {
+        let mut counts = std::collections::BTreeMap::new();
+        let mut frames = 0;
+        for level in levels {
+            frames += 1;
+            if level > 0 {
+                *counts.entry(level).or_insert(0) += 1;
+            }
+        }
+        Self { frames, levels: counts.into_iter().collect() }
+    }
+
+    /// Adds the frames of `other`.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let mut counts: std::collections::BTreeMap<u32, u64> = self.levels.iter().copied().collect();
+        for &(level, count) in &other.levels {
+            let sum = counts.entry(level).or_insert(0);
+            *sum = sum.saturating_add(count);
+        }
+        self.levels = counts.into_iter().collect();
+        self.frames = self.frames.saturating_add(other.frames);
+    }
+
+    /// The highest raw score, windows.
+    pub fn highest(&self) -> f64 {
+        self.levels.last().map_or(0.0, |&(level, _)| raw_score(level))
+    }
+
+    /// Whether levels ascend and no more frames have one than there are.
+    pub(crate) fn is_consistent(&self) -> bool {
+        let positive = self.levels.iter().try_fold(0u64, |sum, &(_, count)| sum.checked_add(count));
+        positive.is_some_and(|positive| positive <= self.frames)
+            && self.levels.iter().all(|&(level, count)| level > 0 && count > 0)
+            && self.levels.is_sorted_by(|a, b| a.0 < b.0)
+    }
+}
+
+/// What the budget is divided by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Budget {
+    /// False alarms a container a day.
+    pub per_day: f64,
+    /// Frames a container a day; `None` where unknown.
+    pub frames_per_day: Option<f64>,
+    /// Models that look at the same frames.
+    pub models: usize,
+}
+
+impl Budget {
+    /// Probability with which one normal frame may alarm by one model.
+    pub fn probability(&self) -> f64 {
+        let frames = self
+            .frames_per_day
+            .unwrap_or(FRAMES_PER_DAY_UNKNOWN)
+            .clamp(*FRAMES_PER_DAY.start(), *FRAMES_PER_DAY.end());
+        (self.per_day / frames / self.models.max(1) as f64).clamp(1e-15, 0.1)
+    }
+}
+
+/// How raw scores of one model become scores.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Calibration {
+    /// Raw score and score, both ascending; between two, scores lie on a line.
+    knots: Vec<(f64, f64)>,
+    /// Scores a window beyond the last knot.
+    slope: f64,
+    held_out: u64,
+    highest: f64,
+    budget: f64,
+    capped: bool,
+}
+
+impl Calibration {
+    /// Calibrates a model of `window` calls on held-out frames.
+    pub fn new(held_out: &HeldOut, window: u32, budget: &Budget) -> Self {
+        let probability = budget.probability();
+        let frames = held_out.frames as f64;
+        let score_of = |p: f64| (THRESHOLD * p.ln() / probability.ln()).clamp(0.0, HIGHEST);
+        // The tail: exceedances over the level that at most `in_tail` frames exceed.
+        let in_tail = (held_out.frames / TAIL_ONE_IN).max(TAIL_AT_LEAST);
+        let mut exceeding = 0;
+        let mut excess_sum = 0.0;
+        let mut tail_starts_at = 0.0;
+        for &(level, count) in held_out.levels.iter().rev() {
+            if exceeding + count > in_tail {
+                tail_starts_at = raw_score(level);
+                break;
+            }
+            exceeding += count;
+            excess_sum += raw_score(level) * count as f64;
+        }
+        let mean_excess = if exceeding == 0 { 0.0 } else { excess_sum / exceeding as f64 - tail_starts_at };
+        let mean_excess = mean_excess.max(f64::from(window));
+        let mut at_least: u64 = held_out.levels.iter().map(|&(_, count)| count).sum();
+        let mut knots = vec![(0.0, 0.0)];
+        for &(level, count) in
+            held_out.levels.iter().filter(|&&(level, _)| raw_score(level) <= tail_starts_at)
+        {
+            knots.push((raw_score(level), score_of((at_least as f64 + 1.0) / (frames + 1.0))));
+            at_least -= count;
+        }
+        if let Some(last) = knots.last_mut() {
+            last.1 = score_of((at_least as f64 + 1.0) / (frames + 1.0));
+        }
+        let slope = THRESHOLD / -probability.ln() / mean_excess;
+        let held = (held_out.frames, held_out.highest());
+        let mut calibration =
+            Self { knots, slope, held_out: held.0, highest: held.1, budget: probability, capped: false };
+        let lowest = f64::from(LEAST_TURNS * window);
+        let highest = f64::from(CEILING_WINDOWS);
+        let threshold = calibration.raw_threshold();
+        calibration.capped = threshold > highest;
+        if !(lowest..=highest).contains(&threshold) {
+            calibration.knots = vec![(0.0, 0.0)];
+            calibration.slope = THRESHOLD / threshold.clamp(lowest, highest);
+        }
+        calibration
+    }
+
+    /// The score of a raw score.
+    pub fn score(&self, raw: f64) -> f64 {
+        if raw <= 0.0 {
+            return 0.0;
+        }
+        let above = self.knots.partition_point(|knot| knot.0 <= raw);
+        let (raw_below, score_below) = self.knots[above - 1];
+        let score = match self.knots.get(above) {
+            Some(&(raw_above, score_above)) => {
+                score_below + (score_above - score_below) * (raw - raw_below) / (raw_above - raw_below)
+            }
+            None => score_below + (raw - raw_below) * self.slope,
+        };
+        score.min(HIGHEST)
+    }
+
+    /// The lowest raw score that alarms, windows.
+    pub fn raw_threshold(&self) -> f64 {
+        let above = self.knots.partition_point(|knot| knot.1 < THRESHOLD);
+        if above == 0 {
+            return 0.0;
+        }
+        let (raw_below, score_below) = self.knots[above - 1];
+        match self.knots.get(above) {
+            Some(&(raw_above, score_above)) => {
+                raw_below + (raw_above - raw_below) * (THRESHOLD - score_below) / (score_above - score_below)
+            }
+            None => raw_below + (THRESHOLD - score_below) / self.slope,
+        }
+    }
+
+    /// What the calibration rests on, for people.
+    pub fn describe(&self) -> String {
+        let Self { held_out, highest, budget, .. } = self;
+        let threshold = self.raw_threshold();
+        let mut text = format!(
+            "calibrated on {held_out} held-out frames, the most novel at {highest:.1} windows; alarms from {threshold:.1} windows on"
+        );
+        if self.capped {
+            text.push_str("; normal frames were so novel that the budget cannot be kept: train on more data");
+        } else if (*held_out as f64) < 1.0 / budget {
+            let beyond = 1.0 / budget / (*held_out as f64 + 1.0);
+            text.push_str(&format!(
+                "; the budget of one frame in {:.0} lies {beyond:.0} times beyond the data and is extrapolated",
+                1.0 / budget
+            ));
+        }
+        text
+    }
+}

@@ -1,0 +1,193 @@
+//! What is remembered of containers between their segments, and the one walk over a segment that training and scoring share.
+//!
+//! State is kept for each index, stream and container. Since the walk is the same code in the same order for live and for offline
+//! scoring, the same window has the same score to the last bit.
+
+use rastro_model::{Position, Segment, StreamId};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    alphabet::Symbol,
+    detector::Judge,
+    novelty::{FrameNovelty, Levels},
+    sequences::{Runs, ThreadState, Threads},
+};
+
+/// Most containers that are remembered. Beyond it the quarter that was quiet longest is forgotten.
+const MAX_CONTAINERS: usize = 4096;
+
+/// What state belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct ContainerKey {
+    pub(crate) index: String,
+    pub(crate) stream: StreamId,
+    pub(crate) container: String,
+}
+
+impl ContainerKey {
+    pub(crate) fn of(segment: &Segment) -> Self {
+        Self {
+            index: segment.index.clone(),
+            stream: segment.id.stream,
+            container: segment.container.id.clone(),
+        }
+    }
+}
+
+/// What is remembered of one container.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ContainerState {
+    pub(crate) threads: Threads,
+    /// Novelty level of the whole container for each model.
+    levels: Vec<u32>,
+    last_start: Position,
+    last_seen: u64,
+}
+
+/// All containers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Containers {
+    states: FxHashMap<ContainerKey, ContainerState>,
+    segments: u64,
+}
+
+/// [`Containers`] as they are stored: sorted, so that the same state is the same bytes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StoredContainers {
+    segments: u64,
+    states: Vec<StoredContainer>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredContainer {
+    key: ContainerKey,
+    levels: Vec<u32>,
+    last_start: Position,
+    last_seen: u64,
+    segments: u64,
+    threads: Vec<(Option<i64>, ThreadState)>,
+}
+
+impl Containers {
+    /// The state of the segment's container. If something was lost before the segment, no window of any container of the stream
+    /// joins what came before with what follows.
+    pub(crate) fn enter(&mut self, segment: &Segment) -> &mut ContainerState {
+        if segment.gap.is_some() {
+            for (key, state) in &mut self.states {
+                let came_before = key.stream == segment.id.stream && state.last_start < segment.id.start;
+                if came_before {
+                    state.threads.forget_histories();
+                }
+            }
+        }
+        self.segments += 1;
+        if self.states.len() >= MAX_CONTAINERS {
+            self.forget_the_quietest();
+        }
+        let state = self.states.entry(ContainerKey::of(segment)).or_default();
+        state.last_start = segment.id.start;
+        state.last_seen = self.segments;
+        state
+    }
+
+    fn forget_the_quietest(&mut self) {
+        let mut ages: Vec<u64> = self.states.values().map(|state| state.last_seen).collect();
+        ages.sort_unstable();
+        let oldest_kept = ages[ages.len() / 4];
+        self.states.retain(|_, state| state.last_seen >= oldest_kept);
+    }
+
+    pub(crate) fn to_stored(&self) -> StoredContainers {
+        let mut states: Vec<StoredContainer> = self
+            .states
+            .iter()
+            .map(|(key, state)| {
+                let (segments, threads) = state.threads.to_sorted();
+                StoredContainer {
+                    key: key.clone(),
+                    levels: state.levels.clone(),
+                    last_start: state.last_start,
+                    last_seen: state.last_seen,
+                    segments,
+                    threads,
+                }
+            })
+            .collect();
+        states.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        StoredContainers { segments: self.segments, states }
+    }
+
+    pub(crate) fn from_stored(stored: StoredContainers) -> Self {
+        let states = stored
+            .states
+            .into_iter()
+            .map(|stored| {
+                let state = ContainerState {
+                    threads: Threads::from_sorted(stored.segments, stored.threads),
+                    levels: stored.levels,
+                    last_start: stored.last_start,
+                    last_seen: stored.last_seen,
+                };
+                (stored.key, state)
+            })
+            .collect();
+        Self { states, segments: stored.segments }
+    }
+}
+
+/// Buffers of a walk, kept from segment to segment.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    /// The runs of the segment that was walked last.
+    pub(crate) runs: Runs,
+    /// For each model the verdicts on the calls of `runs`, in the same places.
+    pub(crate) verdicts: Vec<Vec<u8>>,
+    levels: Vec<Levels>,
+}
+
+impl Walk {
+    /// Judges every call of `segment` with every judge and remembers where its threads were left. Gives the frames of each model.
+    pub(crate) fn walk(
+        &mut self,
+        segment: &Segment,
+        symbols: &[Symbol],
+        judges: &[&dyn Judge],
+        longest_window: usize,
+        frame: usize,
+        state: &mut ContainerState,
+    ) -> Vec<Vec<FrameNovelty>> {
+        self.runs.gather(segment, symbols, &state.threads);
+        self.verdicts.resize_with(judges.len(), Vec::new);
+        self.levels.resize_with(judges.len(), Levels::default);
+        state.levels.resize(judges.len(), 0);
+        let mut frames = Vec::with_capacity(judges.len());
+        for (model, judge) in judges.iter().enumerate() {
+            let verdicts = &mut self.verdicts[model];
+            verdicts.resize(self.runs.calls.len(), 0);
+            for run in &self.runs.runs {
+                let own = run.range.start + run.context..run.range.end;
+                judge.judge(&self.runs.calls[run.range.clone()], run.context, &mut verdicts[own]);
+            }
+            let levels = &mut self.levels[model];
+            levels.begin(&self.runs, model, |thread| state.threads.get(thread));
+            frames.push(levels.advance(&self.runs, verdicts, &mut state.levels[model], frame));
+        }
+        let levels = &self.levels;
+        state
+            .threads
+            .remember(&self.runs, longest_window, |run| levels.iter().map(|model| model.runs[run]).collect());
+        frames
+    }
+}
+
+/// Whether the columns that a walk reads are equally long and every index lies inside its dictionary. The other columns may be
+/// empty: a store reads only what is asked for.
+pub(crate) fn is_walkable(segment: &Segment) -> bool {
+    let calls = &segment.calls;
+    calls.thread.len() == calls.kind.len()
+        && calls.time_ns.len() == calls.kind.len()
+        && u32::try_from(calls.kind.len()).is_ok()
+        && calls.kind.iter().all(|&kind| usize::from(kind) < calls.kinds.len())
+        && calls.thread.iter().all(|&thread| (thread as usize) < calls.threads.len())
+}

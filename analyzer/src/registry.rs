@@ -1,0 +1,297 @@
+//! The one table of detectors. Command line help, configuration checks and the API's list of algorithms are made from it.
+//!
+//! To add a detector: write its file, add its line to [`DETECTORS`].
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{bosc::Bosc, detector::Detector, stide::Stide};
+
+/// What can be said of a detector without running it.
+#[derive(Debug, Serialize)]
+pub struct DetectorInfo {
+    /// Name in specifications.
+    pub name: &'static str,
+    /// Name for people.
+    pub title: &'static str,
+    /// What it does and where it comes from.
+    pub description: &'static str,
+    /// Its parameters; the first is the window size.
+    pub parameters: &'static [ParameterInfo],
+    /// Makes one that knows nothing.
+    #[serde(skip)]
+    pub create: fn(&ModelSpec) -> Box<dyn Detector>,
+    /// Reads [`Detector::encode`]'s bytes; symbols must be less than the number given. The error says what is wrong with them.
+    #[serde(skip)]
+    pub decode: fn(&ModelSpec, &[u8], usize) -> Result<Box<dyn Detector>, String>,
+}
+
+/// A parameter of a detector.
+#[derive(Debug, Serialize)]
+pub struct ParameterInfo {
+    /// Key in specifications.
+    pub key: &'static str,
+    /// Other keys that mean the same.
+    pub aliases: &'static [&'static str],
+    /// Value where none is given.
+    pub default: u32,
+    /// Lowest value.
+    pub min: u32,
+    /// Highest value.
+    pub max: u32,
+    /// What it means.
+    pub description: &'static str,
+}
+
+/// Every detector.
+pub static DETECTORS: &[DetectorInfo] = &[crate::stide::INFO, crate::bosc::INFO];
+
+const _: () = assert!(
+    Stide::MAX_WINDOW <= crate::sequences::MAX_WINDOW && Bosc::MAX_WINDOW <= crate::sequences::MAX_WINDOW
+);
+
+/// A detector with its parameters: one model of a profile. Written `stide:n=6`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ModelSpec {
+    info: &'static DetectorInfo,
+    /// One value a parameter, in the order of the table.
+    values: Vec<u32>,
+}
+
+/// A specification that names no model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// No such detector.
+    #[error("`{name}` is no detector; there are {known}")]
+    Detector {
+        /// What was given.
+        name: String,
+        /// Names of all detectors.
+        known: String,
+    },
+    /// No such parameter.
+    #[error("detector `{detector}` has no parameter `{key}`; it has {known}")]
+    Key {
+        /// The detector.
+        detector: &'static str,
+        /// What was given.
+        key: String,
+        /// Keys of all its parameters.
+        known: String,
+    },
+    /// A value outside its range.
+    #[error("detector `{detector}`, parameter `{key}`: `{value}` is not a whole number from {min} to {max}")]
+    Value {
+        /// The detector.
+        detector: &'static str,
+        /// The parameter.
+        key: &'static str,
+        /// What was given.
+        value: String,
+        /// Lowest value.
+        min: u32,
+        /// Highest value.
+        max: u32,
+    },
+    /// A parameter given twice.
+    #[error("detector `{detector}`, parameter `{key}` is given twice in `{text}`")]
+    Twice {
+        /// The detector.
+        detector: &'static str,
+        /// The parameter.
+        key: &'static str,
+        /// The specification.
+        text: String,
+    },
+}
+
+impl ModelSpec {
+    /// Reads `NAME[:KEY=VALUE,…]`, as in `stide`, `stide:n=6`, `bosc:window=10`.
+    pub fn parse(text: &str) -> Result<Self, SpecError> {
+        let (name, parameters) = text.split_once(':').unwrap_or((text, ""));
+        let name = name.trim();
+        let info = DETECTORS.iter().find(|info| info.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+            SpecError::Detector {
+                name: name.to_owned(),
+                known: listed(DETECTORS.iter().map(|info| info.name)),
+            }
+        })?;
+        let mut values: Vec<Option<u32>> = vec![None; info.parameters.len()];
+        for pair in parameters.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (key, value) = (key.trim(), value.trim());
+            let place = info
+                .parameters
+                .iter()
+                .position(|parameter| parameter.key == key || parameter.aliases.contains(&key))
+                .ok_or_else(|| SpecError::Key {
+                    detector: info.name,
+                    key: key.to_owned(),
+                    known: listed(info.parameters.iter().map(|parameter| parameter.key)),
+                })?;
+            let parameter = &info.parameters[place];
+            if values[place].is_some() {
+                return Err(SpecError::Twice {
+                    detector: info.name,
+                    key: parameter.key,
+                    text: text.to_owned(),
+                });
+            }
+            let number = value.parse().ok().filter(|number| (parameter.min..=parameter.max).contains(number));
+            values[place] = Some(number.ok_or_else(|| SpecError::Value {
+                detector: info.name,
+                key: parameter.key,
+                value: value.to_owned(),
+                min: parameter.min,
+                max: parameter.max,
+            })?);
+        }
+        let values = values
+            .iter()
+            .zip(info.parameters)
+            .map(|(value, parameter)| value.unwrap_or(parameter.default))
+            .collect();
+        Ok(Self { info, values })
+    }
+
+    /// The detector's line of the table.
+    pub fn info(&self) -> &'static DetectorInfo {
+        self.info
+    }
+
+    /// Name of the detector.
+    pub fn detector(&self) -> &'static str {
+        self.info.name
+    }
+
+    /// Window size, calls.
+    pub fn window(&self) -> u32 {
+        self.values[0]
+    }
+
+    /// The same model with another window size.
+    pub fn with_window(&self, window: u32) -> Result<Self, SpecError> {
+        Self::parse(&format!("{}:{}={window}", self.info.name, self.info.parameters[0].key))
+    }
+
+    /// A detector of this specification that knows nothing.
+    pub fn create(&self) -> Box<dyn Detector> {
+        (self.info.create)(self)
+    }
+}
+
+/// The models that are trained where none are named: two orders of sequence and of bag, so that a short and a long memory look at
+/// every thread.
+pub fn default_models() -> Vec<ModelSpec> {
+    ["stide:n=6", "stide:n=10", "bosc:w=6", "bosc:w=10"]
+        .iter()
+        .filter_map(|text| ModelSpec::parse(text).ok())
+        .collect()
+}
+
+fn listed<'name>(names: impl Iterator<Item = &'name str>) -> String {
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl fmt::Display for ModelSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.info.name)?;
+        for (place, (parameter, value)) in self.info.parameters.iter().zip(&self.values).enumerate() {
+            if place == 0 {
+                write!(f, ":{}={value}", parameter.key)?;
+            } else if *value != parameter.default {
+                write!(f, ",{}={value}", parameter.key)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ModelSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ModelSpec({self})")
+    }
+}
+
+impl PartialEq for ModelSpec {
+    fn eq(&self, other: &Self) -> bool {
+        self.info.name == other.info.name && self.values == other.values
+    }
+}
+
+impl Eq for ModelSpec {}
+
+impl FromStr for ModelSpec {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        Self::parse(text)
+    }
+}
+
+impl TryFrom<String> for ModelSpec {
+    type Error = SpecError;
+
+    fn try_from(text: String) -> Result<Self, SpecError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ModelSpec> for String {
+    fn from(spec: ModelSpec) -> Self {
+        spec.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_specification_survives_printing() {
+        for (text, printed) in [
+            ("stide", "stide:n=6"),
+            ("stide:n=10", "stide:n=10"),
+            ("stide:window=3", "stide:n=3"),
+            ("BoSC", "bosc:w=10"),
+            ("bosc: w = 15", "bosc:w=15"),
+            ("bosc:window=6", "bosc:w=6"),
+        ] {
+            let spec = ModelSpec::parse(text).unwrap();
+            assert_eq!(spec.to_string(), printed);
+            assert_eq!(ModelSpec::parse(printed).unwrap(), spec);
+        }
+    }
+
+    #[test]
+    fn an_error_names_key_and_range() {
+        let message = |text: &str| ModelSpec::parse(text).unwrap_err().to_string();
+        assert_eq!(message("stilde"), "`stilde` is no detector; there are `stide`, `bosc`");
+        assert_eq!(message("stide:m=6"), "detector `stide` has no parameter `m`; it has `n`");
+        for value in ["17", "1", "-6", "6.0", "", "99999999999"] {
+            assert_eq!(
+                message(&format!("stide:n={value}")),
+                format!("detector `stide`, parameter `n`: `{value}` is not a whole number from 2 to 16")
+            );
+        }
+        assert_eq!(
+            message("stide:n=6,window=7"),
+            "detector `stide`, parameter `n` is given twice in `stide:n=6,window=7`"
+        );
+    }
+
+    #[test]
+    fn every_detector_has_a_default_that_lies_in_its_range() {
+        for info in DETECTORS {
+            for parameter in info.parameters {
+                assert!((parameter.min..=parameter.max).contains(&parameter.default), "{}", info.name);
+            }
+            let spec = ModelSpec::parse(info.name).unwrap();
+            assert_eq!(spec.create().spec(), &spec);
+        }
+        assert_eq!(default_models().len(), 4);
+    }
+}
