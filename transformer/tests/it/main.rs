@@ -1,0 +1,7 @@
+//! What becomes of chunks, seen from outside.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of the tests are tests, too")]
+
+mod fixture;
+mod output;
+mod recordings;
