@@ -1,0 +1,697 @@
+//! All streams together, in rounds: take in what happened, look, read a bounded amount, remember.
+//!
+//! A round runs where blocking is allowed. Between rounds the follower rests and nothing but a wake-up costs anything.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rastro_broker::{Broker, StreamEnd};
+use rastro_model::{GapReason, Position, StreamId};
+use tokio::{
+    runtime::Handle,
+    sync::{oneshot, watch},
+};
+
+use crate::{
+    ShipperConfig, ShipperError, Status, StreamStatus, Totals,
+    checkpoint::{Checkpoint, Found, StreamRecord},
+    discover::{Discovery, Role},
+    fingerprint::identity,
+    resume::{self, Knowledge, Start},
+    run::{Acknowledged, Buffers, Job},
+    stream::{Claims, Stream, Turn, Wish, stream_id},
+    watch::Watch,
+};
+
+/// How long a stream without files is remembered.
+const FORGET_AFTER: Duration = Duration::from_hours(24);
+
+/// Looking at everything takes at most this part of the time: with very many files the poll becomes slower.
+const POLL_SHARE: u32 = 200;
+
+/// How long to wait after a checkpoint could not be written.
+const CHECKPOINT_RETRY: Duration = Duration::from_secs(1);
+
+/// Why a round is made.
+#[derive(Debug, Default)]
+pub(crate) struct RoundInput {
+    /// Something was reported.
+    pub(crate) look_at_reports: bool,
+    /// Who asked for everything to be shipped.
+    pub(crate) drains: Vec<oneshot::Sender<Totals>>,
+    /// How many chunks may be cut.
+    pub(crate) budget: usize,
+}
+
+/// What a round gave.
+#[derive(Debug)]
+pub(crate) struct RoundOutput {
+    pub(crate) jobs: Vec<Job>,
+    /// More could be read at once if there were room.
+    pub(crate) has_more: bool,
+    /// When the next round is due whether or not something is reported.
+    pub(crate) wake_at: Instant,
+}
+
+pub(crate) struct Follower {
+    config: Arc<ShipperConfig>,
+    discovery: Discovery,
+    watch: Watch,
+    broker: Arc<dyn Broker>,
+    runtime: Handle,
+    status: watch::Sender<Status>,
+    rewind: Option<HashMap<StreamId, (Position, u64)>>,
+    streams: Vec<Option<Stream>>,
+    by_path: HashMap<PathBuf, usize>,
+    /// Links: the streams whose file is the one with this path.
+    aliases: HashMap<PathBuf, usize>,
+    claims: Claims,
+    /// What the checkpoint holds of streams that have not been met again yet.
+    records: HashMap<PathBuf, StreamRecord>,
+    checkpoint_found: Found,
+    queue: VecDeque<usize>,
+    wakes: BTreeSet<(Instant, usize)>,
+    dirty: VecDeque<usize>,
+    /// Streams of which the status is to be told anew.
+    touched: BTreeSet<usize>,
+    unreadable: HashMap<PathBuf, String>,
+    totals: Totals,
+    scans: u64,
+    next_poll: Instant,
+    drains: Vec<oneshot::Sender<Totals>>,
+    checkpoint_due: Option<Instant>,
+    checkpoint_failed: bool,
+    /// Open files, at most; counted anew whenever it seems too many.
+    open_files: usize,
+    buffers: Buffers,
+}
+
+impl Follower {
+    /// Reads the checkpoint and prepares everything; the first round looks at all files.
+    pub(crate) fn start(
+        config: Arc<ShipperConfig>,
+        broker: Arc<dyn Broker>,
+        rewind: Option<HashMap<StreamId, (Position, u64)>>,
+        status: watch::Sender<Status>,
+        buffers: Buffers,
+        runtime: Handle,
+    ) -> Result<Self, ShipperError> {
+        let discovery = Discovery::new(&config)?;
+        fs::create_dir_all(&config.state_dir)
+            .map_err(|source| ShipperError::State { path: config.state_dir.clone(), source })?;
+        let (checkpoint, checkpoint_found) = Checkpoint::recover(&config.state_dir)?;
+        if !checkpoint.streams.is_empty() && checkpoint.node != config.node {
+            tracing::warn!(
+                before = checkpoint.node,
+                now = config.node,
+                "the node has another name than before; its streams go on under new identities"
+            );
+        }
+        let records = checkpoint.streams.into_iter().map(|record| (record.path.clone(), record)).collect();
+        Ok(Self {
+            config,
+            discovery,
+            watch: Watch::new(),
+            broker,
+            runtime,
+            status,
+            rewind,
+            streams: Vec::new(),
+            by_path: HashMap::new(),
+            aliases: HashMap::new(),
+            claims: Claims::new(),
+            records,
+            checkpoint_found,
+            queue: VecDeque::new(),
+            wakes: BTreeSet::new(),
+            dirty: VecDeque::new(),
+            touched: BTreeSet::new(),
+            unreadable: HashMap::new(),
+            totals: Totals::default(),
+            scans: 0,
+            next_poll: Instant::now(),
+            drains: Vec::new(),
+            checkpoint_due: None,
+            checkpoint_failed: false,
+            open_files: 0,
+            buffers,
+        })
+    }
+
+    pub(crate) fn watch_descriptor(&self) -> Option<Arc<std::os::fd::OwnedFd>> {
+        self.watch.descriptor()
+    }
+
+    /// One round.
+    pub(crate) fn round(&mut self, input: RoundInput) -> Result<RoundOutput, ShipperError> {
+        let is_drain_new = !input.drains.is_empty();
+        self.drains.extend(input.drains);
+        let mut look_at_everything = is_drain_new;
+        if input.look_at_reports {
+            let events = self.watch.take();
+            look_at_everything |= events.everything;
+            if !look_at_everything {
+                for path in events.paths {
+                    self.look_at_path(path)?;
+                }
+            }
+        }
+        if look_at_everything || self.next_poll <= Instant::now() {
+            self.scan()?;
+        }
+        self.look_at_dirty_streams();
+        let now = Instant::now();
+        while let Some(&(at, number)) = self.wakes.first().filter(|(at, _)| *at <= now) {
+            self.wakes.remove(&(at, number));
+            if let Some(stream) = self.streams[number].as_mut() {
+                stream.wake = None;
+                stream.is_dirty = true;
+            }
+            self.dirty.push_back(number);
+        }
+        self.look_at_dirty_streams();
+        if is_drain_new {
+            for number in 0..self.streams.len() {
+                self.plan(number);
+            }
+        }
+        let mut output = RoundOutput { jobs: Vec::new(), has_more: false, wake_at: now };
+        if self.announce() {
+            self.read(input.budget, &mut output.jobs);
+            output.has_more = !self.queue.is_empty();
+        }
+        if self.checkpoint_due.is_some_and(|due| due <= Instant::now()) {
+            self.save_checkpoint();
+        }
+        self.publish();
+        output.wake_at = self.next_wake();
+        Ok(output)
+    }
+
+    /// When the next round is due whether or not something is reported.
+    pub(crate) fn next_wake(&self) -> Instant {
+        let wake = self.wakes.first().map(|(at, _)| *at);
+        [wake, self.checkpoint_due].into_iter().flatten().fold(self.next_poll, Instant::min)
+    }
+
+    /// The broker has accepted these chunks.
+    pub(crate) fn acknowledge(&mut self, acknowledged: Vec<Acknowledged>) {
+        let (mut lines, mut bytes, mut cut_lines) = (0, 0, 0);
+        self.totals.chunks += acknowledged.len() as u64;
+        metrics::counter!("rastro_shipper_chunks_total").increment(acknowledged.len() as u64);
+        for chunk in acknowledged {
+            lines += chunk.lines;
+            bytes += chunk.bytes;
+            cut_lines += chunk.cut_lines;
+            if let Some(stream) = self.streams[chunk.stream].as_mut() {
+                stream.acknowledge(chunk.place);
+                self.touched.insert(chunk.stream);
+            }
+        }
+        self.totals.lines += lines;
+        self.totals.bytes += bytes;
+        self.totals.cut_lines += cut_lines;
+        metrics::counter!("rastro_shipper_lines_total").increment(lines);
+        metrics::counter!("rastro_shipper_bytes_total").increment(bytes);
+        metrics::counter!("rastro_shipper_cut_lines_total").increment(cut_lines);
+        self.checkpoint_due.get_or_insert_with(|| Instant::now() + self.config.checkpoint_interval);
+        self.publish();
+    }
+
+    /// Looks for new files and at all known ones.
+    fn scan(&mut self) -> Result<(), ShipperError> {
+        let started = Instant::now();
+        let found = self.discovery.walk();
+        for directory in &found.directories {
+            self.watch.add(directory);
+        }
+        let mut by_identity = HashMap::new();
+        for path in &found.files {
+            if let Ok(metadata) = fs::metadata(path) {
+                by_identity.entry(identity(&metadata)).or_insert_with(|| path.clone());
+            }
+        }
+        let mut new: BTreeSet<PathBuf> = std::mem::take(&mut self.records)
+            .into_iter()
+            .map(|(path, record)| {
+                let key = path.clone();
+                self.records.insert(path, record);
+                key
+            })
+            .collect();
+        for path in &found.files {
+            match self.role(path) {
+                Role::Stream => drop(new.insert(path.clone())),
+                Role::RotatedFrom(base) => drop(new.insert(base)),
+                Role::Other => {}
+            }
+        }
+        new.retain(|path| !self.by_path.contains_key(path));
+        // Those with a record come first: their files may have got names that look like logs of their own.
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            new.into_iter().partition(|path| self.records.contains_key(path));
+        self.begin_streams(known, &by_identity)?;
+        self.begin_streams(unknown, &by_identity)?;
+        for number in 0..self.streams.len() {
+            if let Some(stream) = self.streams[number].as_mut() {
+                stream.is_dirty = true;
+                self.dirty.push_back(number);
+            }
+        }
+        self.look_at_dirty_streams();
+        self.forget(&by_identity.into_keys().collect());
+        self.unreadable.retain(|path, _| path.symlink_metadata().is_ok());
+        self.scans += 1;
+        let pause = self.config.poll_interval.max(started.elapsed() * POLL_SHARE);
+        self.next_poll = Instant::now() + pause;
+        Ok(())
+    }
+
+    fn role(&self, path: &Path) -> Role {
+        self.discovery.role(path, |base| self.by_path.contains_key(base) || self.records.contains_key(base))
+    }
+
+    /// Something happened at `path`.
+    fn look_at_path(&mut self, path: PathBuf) -> Result<(), ShipperError> {
+        let known = self.by_path.get(&path).or_else(|| self.aliases.get(&path)).copied();
+        let number = match known {
+            Some(number) => Some(number),
+            None => {
+                let log = match self.role(&path) {
+                    Role::Stream => path,
+                    Role::RotatedFrom(base) => base,
+                    Role::Other => return Ok(()),
+                };
+                if !self.by_path.contains_key(&log) {
+                    self.begin_streams(vec![log.clone()], &HashMap::new())?;
+                }
+                self.by_path.get(&log).copied()
+            }
+        };
+        if let Some(number) = number
+            && let Some(stream) = self.streams[number].as_mut()
+            && !stream.is_dirty
+        {
+            stream.is_dirty = true;
+            self.dirty.push_back(number);
+        }
+        Ok(())
+    }
+
+    /// Takes up the streams of `paths` where they stand.
+    fn begin_streams(
+        &mut self,
+        paths: Vec<PathBuf>,
+        by_identity: &HashMap<(u64, u64), PathBuf>,
+    ) -> Result<(), ShipperError> {
+        // A file that another stream holds has only been renamed; it has no stream of its own.
+        let paths: Vec<PathBuf> = paths
+            .into_iter()
+            .filter(|path| self.records.contains_key(path) || !self.is_claimed(path))
+            .collect();
+        // All questions at once: with a broker at the other end of a network each takes a round trip.
+        let asked: Vec<_> = paths
+            .iter()
+            .map(|path| {
+                let broker = Arc::clone(&self.broker);
+                let id = stream_id(&self.config.node, path);
+                self.runtime.spawn(async move { broker.stream_end(id).await })
+            })
+            .collect();
+        for (path, answer) in paths.into_iter().zip(asked) {
+            let end = self
+                .runtime
+                .block_on(answer)
+                .map_err(|error| ShipperError::Interrupted(error.to_string()))??;
+            self.begin_stream(path, end, by_identity);
+        }
+        Ok(())
+    }
+
+    fn begin_stream(
+        &mut self,
+        path: PathBuf,
+        end: Option<StreamEnd>,
+        by_identity: &HashMap<(u64, u64), PathBuf>,
+    ) {
+        let id = stream_id(&self.config.node, &path);
+        if !self.records.contains_key(&path) && self.is_claimed(&path) {
+            return;
+        }
+        let start = match (end, &self.rewind) {
+            (Some(end), _) => Some(Start { end, reason: GapReason::Deleted }),
+            (None, Some(stored)) => {
+                let (position, next_line) = stored.get(&id).copied().unwrap_or_default();
+                Some(Start { end: StreamEnd { position, next_line }, reason: GapReason::Queue })
+                    .filter(|_| stored.contains_key(&id) || self.records.contains_key(&path))
+            }
+            (None, None) => None,
+        };
+        let number = self.streams.len();
+        let knowledge = Knowledge {
+            start,
+            record: self.records.get(&path).cloned(),
+            found: self.checkpoint_found,
+            by_identity,
+            claims: &self.claims,
+        };
+        match resume::resume(number, id, path.clone(), &knowledge) {
+            Ok(stream) => {
+                self.records.remove(&path);
+                self.note_readable(&path);
+                self.open_files += stream.tails.len();
+                self.streams.push(Some(stream));
+                self.by_path.insert(path.clone(), number);
+                self.note_link(&path, number);
+                self.take_in(number);
+                self.make_room();
+            }
+            Err(error) => self.note_unreadable(&path, &error),
+        }
+    }
+
+    /// Whether the file at `path` belongs to a stream already.
+    fn is_claimed(&self, path: &Path) -> bool {
+        let Ok(metadata) = fs::metadata(path) else { return false };
+        let Some(&owner) = self.claims.get(&identity(&metadata)) else { return false };
+        let Some(stream) = self.streams[owner].as_ref() else { return false };
+        let own = identity(&metadata);
+        if stream.tails.iter().any(|tail| tail.fingerprint.identity() == own) {
+            return true;
+        }
+        // The inode of a finished file may have been given to a new one since.
+        let Ok(file) = fs::File::open(path) else { return false };
+        stream.finished.iter().any(|record| {
+            record.fingerprint.identity() == own
+                && record.end.is_some_and(|end| {
+                    end.offset <= metadata.len() && end.anchor.matches_at(&file, end.offset).unwrap_or(false)
+                })
+                && record.fingerprint.head_matches(&file).unwrap_or(false)
+        })
+    }
+
+    /// A link is watched where its file is.
+    fn note_link(&mut self, path: &Path, number: usize) {
+        if let Ok(real) = fs::canonicalize(path)
+            && real != path
+        {
+            if let Some(directory) = real.parent() {
+                self.watch.add(directory);
+            }
+            self.aliases.insert(real, number);
+        }
+    }
+
+    fn look_at_dirty_streams(&mut self) {
+        while let Some(number) = self.dirty.pop_front() {
+            let Some(stream) = self.streams[number].as_mut() else { continue };
+            if !stream.is_dirty {
+                self.plan(number);
+                continue;
+            }
+            let before = stream.tails.len();
+            let result = stream.look(&self.claims);
+            let stream_path = stream.path.clone();
+            let has_grown = stream.tails.len() > before;
+            self.open_files += stream.tails.len();
+            match result {
+                Ok(()) => self.note_readable(&stream_path),
+                Err(error) => self.note_unreadable(&stream_path, &error),
+            }
+            if has_grown {
+                self.note_link(&stream_path, number);
+            }
+            self.take_in(number);
+            self.make_room();
+        }
+    }
+
+    /// Takes in what a stream has found out: its files, its losses, when it wants to be read.
+    fn take_in(&mut self, number: usize) {
+        let Some(stream) = self.streams[number].as_mut() else { return };
+        for gap in stream.new_gaps.drain(..) {
+            self.totals.gaps += 1;
+            self.totals.lost_bytes += gap.bytes;
+            self.totals.lost_lines += gap.lines.unwrap_or(0);
+            let reason = match gap.reason {
+                GapReason::Truncated => "truncated",
+                GapReason::Deleted => "deleted",
+                GapReason::Queue => "queue",
+                _ => "other",
+            };
+            metrics::counter!("rastro_shipper_gaps_total", "reason" => reason).increment(1);
+            metrics::counter!("rastro_shipper_lost_bytes_total", "reason" => reason).increment(gap.bytes);
+            tracing::warn!(
+                path = %stream.path.display(), bytes = gap.bytes, lines = gap.lines, reason,
+                "bytes of a log are lost; the loss is told to everything that reads the stream"
+            );
+        }
+        for record in &stream.finished {
+            self.claims.entry(record.fingerprint.identity()).or_insert(number);
+        }
+        for tail in &stream.tails {
+            self.claims.insert(tail.fingerprint.identity(), number);
+        }
+        self.touched.insert(number);
+        self.plan(number);
+    }
+
+    /// Puts a stream where its wish says: in the queue, among those that wait, or nowhere.
+    fn plan(&mut self, number: usize) {
+        let now = Instant::now();
+        let Some(stream) = self.streams[number].as_mut() else { return };
+        if stream.is_dirty {
+            self.dirty.push_back(number);
+        }
+        let wish = stream.wish(now, !self.drains.is_empty(), &self.config);
+        let wake = match wish {
+            Wish::Now => {
+                if !stream.is_queued {
+                    stream.is_queued = true;
+                    self.queue.push_back(number);
+                }
+                None
+            }
+            Wish::At(at) => Some(at),
+            Wish::Never => None,
+        };
+        if stream.wake != wake {
+            if let Some(at) = stream.wake {
+                self.wakes.remove(&(at, number));
+            }
+            if let Some(at) = wake {
+                self.wakes.insert((at, number));
+            }
+            stream.wake = wake;
+        }
+    }
+
+    /// Reads from the streams in turn, one chunk each, as long as there is room.
+    fn read(&mut self, budget: usize, jobs: &mut Vec<Job>) {
+        while jobs.len() < budget
+            && let Some(number) = self.queue.pop_front()
+        {
+            let now = Instant::now();
+            let Some(stream) = self.streams[number].as_mut() else { continue };
+            stream.is_queued = false;
+            if stream.needs_opening() {
+                self.open_files += 1;
+                self.make_room();
+            }
+            let Some(stream) = self.streams[number].as_mut() else { continue };
+            let mut buffers = || self.buffers.take();
+            let is_draining = !self.drains.is_empty();
+            match stream.turn(&self.config, &self.claims, &mut buffers, is_draining, now) {
+                Ok(Turn::Cut(cutting)) => jobs.push(Job {
+                    stream: number,
+                    id: stream.id,
+                    path: stream.path.clone(),
+                    cutting: *cutting,
+                }),
+                Ok(Turn::Again | Turn::Nothing) => {}
+                Err(error) => {
+                    let path = stream.path.clone();
+                    self.note_unreadable(&path, &error);
+                    self.touched.insert(number);
+                    continue;
+                }
+            }
+            self.take_in(number);
+            // A file that has ended makes the next one the front; it is looked at in the same round.
+            self.look_at_dirty_streams();
+        }
+    }
+
+    /// Makes sure that the checkpoint on disk knows the files that are about to be read. If it cannot be written, nothing leaves.
+    fn announce(&mut self) -> bool {
+        let is_needed = self.queue.iter().any(|&number| {
+            self.streams[number]
+                .as_ref()
+                .is_some_and(|stream| stream.tails.iter().any(|tail| !tail.announced))
+        });
+        !is_needed || self.save_checkpoint()
+    }
+
+    /// Writes the checkpoint; returns whether that went well.
+    fn save_checkpoint(&mut self) -> bool {
+        self.checkpoint_due = None;
+        let live = self.streams.iter().flatten().map(Stream::record);
+        let mut streams: Vec<StreamRecord> = live.chain(self.records.values().cloned()).collect();
+        streams.sort_by(|a, b| a.path.cmp(&b.path));
+        let checkpoint = Checkpoint { node: self.config.node.clone(), streams };
+        if let Err(error) = checkpoint.save(&self.config.state_dir) {
+            if !self.checkpoint_failed {
+                tracing::warn!(%error, "the checkpoint cannot be written; no new file is begun until it can: make room");
+            }
+            self.checkpoint_failed = true;
+            self.checkpoint_due = Some(Instant::now() + CHECKPOINT_RETRY);
+            return false;
+        }
+        self.checkpoint_failed = false;
+        for tail in self.streams.iter_mut().flatten().flat_map(|stream| &mut stream.tails) {
+            // An empty file is known by its place alone, which a later file may get.
+            tail.announced = tail.fingerprint.head_length > 0;
+        }
+        true
+    }
+
+    /// Writes what is left to be written at the end.
+    pub(crate) fn close(mut self) -> Totals {
+        self.save_checkpoint();
+        self.publish();
+        self.totals
+    }
+
+    /// Closes files that rest at their end if too many are open.
+    fn make_room(&mut self) {
+        if self.open_files <= self.config.max_open_files {
+            return;
+        }
+        let mut open = Vec::new();
+        self.open_files = 0;
+        for stream in self.streams.iter().flatten() {
+            self.open_files += stream.tails.iter().filter(|tail| tail.file.is_some()).count();
+            if let Some(tail) = stream.tails.front()
+                && stream.tails.len() == 1
+                && tail.file.is_some()
+                && !tail.is_unlinked
+                && tail.path == stream.path
+            {
+                open.push((tail.unread() > 0, tail.last_read, stream.number));
+            }
+        }
+        let target = self.config.max_open_files - self.config.max_open_files / 4;
+        if self.open_files <= target {
+            return;
+        }
+        open.sort_unstable();
+        for (_, _, number) in open.into_iter().take(self.open_files - target) {
+            if let Some(tail) = self.streams[number].as_mut().and_then(|stream| stream.tails.front_mut()) {
+                tail.file = None;
+                self.open_files -= 1;
+            }
+        }
+    }
+
+    /// Forgets finished files that are gone, and streams that have had no file for long.
+    fn forget(&mut self, present: &HashSet<(u64, u64)>) {
+        let now = Instant::now();
+        for number in 0..self.streams.len() {
+            let Some(stream) = self.streams[number].as_mut() else { continue };
+            stream.forget_finished(|identity| present.contains(&identity));
+            if !stream.tails.is_empty() || stream.in_flight > 0 {
+                stream.gone_since = None;
+                continue;
+            }
+            if now.duration_since(*stream.gone_since.get_or_insert(now)) < FORGET_AFTER {
+                continue;
+            }
+            if let Some(at) = stream.wake {
+                self.wakes.remove(&(at, number));
+            }
+            self.by_path.remove(&stream.path);
+            self.aliases.retain(|_, owner| *owner != number);
+            let path = std::mem::take(&mut stream.path);
+            self.streams[number] = None;
+            self.status.send_modify(|status| drop(status.streams.remove(&path)));
+        }
+        let mut claims = Claims::new();
+        for stream in self.streams.iter().flatten() {
+            for record in &stream.finished {
+                claims.entry(record.fingerprint.identity()).or_insert(stream.number);
+            }
+        }
+        for stream in self.streams.iter().flatten() {
+            claims.extend(stream.tails.iter().map(|tail| (tail.fingerprint.identity(), stream.number)));
+        }
+        self.claims = claims;
+    }
+
+    fn note_unreadable(&mut self, path: &Path, error: &io::Error) {
+        let message = error.to_string();
+        if self.unreadable.get(path) != Some(&message) {
+            tracing::warn!(path = %path.display(), %error, "a log cannot be read; it is tried again");
+            self.unreadable.insert(path.to_owned(), message);
+        }
+    }
+
+    fn note_readable(&mut self, path: &Path) {
+        if !self.unreadable.is_empty() && self.unreadable.remove(path).is_some() {
+            tracing::info!(path = %path.display(), "a log can be read again");
+        }
+    }
+
+    /// Tells how things stand, and those who asked for everything to be shipped that it is.
+    fn publish(&mut self) {
+        let touched = std::mem::take(&mut self.touched);
+        let streams = &self.streams;
+        self.status.send_modify(|status| {
+            status.totals = self.totals;
+            status.scans = self.scans;
+            if status.unreadable != self.unreadable {
+                status.unreadable.clone_from(&self.unreadable);
+            }
+            for stream in touched.into_iter().filter_map(|number| streams[number].as_ref()) {
+                let told = StreamStatus {
+                    position: stream.acknowledged.position,
+                    next_line: stream.acknowledged.next_line,
+                    lag_bytes: stream.lag_bytes(),
+                    size: stream.tails.back().map_or(0, |tail| tail.size),
+                    complete: stream.is_complete(),
+                    untold_gap: stream.untold_gap.clone(),
+                };
+                match status.streams.get_mut(&stream.path) {
+                    Some(known) => *known = told,
+                    None => drop(status.streams.insert(stream.path.clone(), told)),
+                }
+            }
+        });
+        if !self.drains.is_empty() && self.is_drained() {
+            for reply in self.drains.drain(..) {
+                let _ = reply.send(self.totals);
+            }
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.streams.iter().flatten().all(|stream| {
+            stream.is_complete() || (stream.in_flight == 0 && self.unreadable.contains_key(&stream.path))
+        })
+    }
+
+    /// Sets the gauges; called at a slow pace.
+    pub(crate) fn set_gauges(&self) {
+        let lag: u64 = self.streams.iter().flatten().map(Stream::lag_bytes).sum();
+        let open = self.streams.iter().flatten().flat_map(|stream| &stream.tails);
+        metrics::gauge!("rastro_shipper_lag_bytes").set(lag as f64);
+        metrics::gauge!("rastro_shipper_open_files")
+            .set(open.filter(|tail| tail.file.is_some()).count() as f64);
+        metrics::gauge!("rastro_shipper_streams").set(self.by_path.len() as f64);
+        metrics::gauge!("rastro_shipper_unreadable_files").set(self.unreadable.len() as f64);
+    }
+}

@@ -1,0 +1,547 @@
+//! One stream: the files that succeed one another under a path, read one after the other.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fs::{self, Metadata},
+    io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use rastro_model::{Gap, GapReason, Position, StreamId};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::{
+    ShipperConfig,
+    checkpoint::{GenerationEnd, GenerationRecord, StreamRecord},
+    fingerprint::{Anchor, identity},
+    resume::{self, Located},
+    tail::{Piece, Read, Tail, modified_ns},
+};
+
+/// Finished files that are remembered even if they are gone.
+const FINISHED_KEPT: usize = 4;
+
+/// Finished files of one stream that are remembered at most.
+const FINISHED_LIMIT: usize = 4096;
+
+/// Times that one file was truncated in place that are remembered at most.
+const TRUNCATIONS_KEPT: usize = 64;
+
+/// Identity of the stream of `path` on `node`.
+pub fn stream_id(node: &str, path: &Path) -> StreamId {
+    let mut hash = Xxh3::new();
+    hash.update(node.as_bytes());
+    // No name holds a NUL, so node and path cannot run into one another.
+    hash.update(b"\0");
+    hash.update(path.as_os_str().as_bytes());
+    StreamId(hash.digest())
+}
+
+/// Which files belong to which stream, by device and inode.
+pub(crate) type Claims = HashMap<(u64, u64), usize>;
+
+/// A place in a stream between two lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) position: Position,
+    pub(crate) next_line: u64,
+    pub(crate) anchor: Anchor,
+}
+
+/// Lines on their way to become a chunk.
+#[derive(Debug)]
+pub(crate) struct Cutting {
+    pub(crate) piece: Piece,
+    pub(crate) header: Option<Vec<u8>>,
+    pub(crate) generation: u64,
+    pub(crate) previous: Position,
+    pub(crate) first_line: u64,
+    pub(crate) gap: Option<Gap>,
+    pub(crate) after: Place,
+}
+
+/// What a file tells with each of its pieces.
+struct Told {
+    generation: u64,
+    header: Option<Vec<u8>>,
+    anchor: Anchor,
+    gap: Option<Gap>,
+}
+
+/// When a stream wants to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Now,
+    At(Instant),
+    Never,
+}
+
+/// What the next turn of a stream gave.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    Cut(Box<Cutting>),
+    Again,
+    Nothing,
+}
+
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) number: usize,
+    pub(crate) id: StreamId,
+    pub(crate) path: PathBuf,
+    /// The files that are not read to their end, oldest first. The last may rest at its end.
+    pub(crate) tails: VecDeque<Tail>,
+    /// Files that are done with, oldest first.
+    pub(crate) finished: Vec<GenerationRecord>,
+    /// End of the last lines that were cut.
+    pub(crate) cut: Place,
+    /// End of the last lines that the broker has acknowledged.
+    pub(crate) acknowledged: Place,
+    pub(crate) in_flight: usize,
+    /// Gaps in chunks that are not acknowledged, with the chunk's end.
+    gaps_in_flight: Vec<(Position, Gap)>,
+    /// A gap behind the last file, which no chunk has followed yet.
+    pub(crate) untold_gap: Option<Gap>,
+    /// Rotated files last changed before this were there before the stream was known, and are left alone.
+    pub(crate) floor_ns: Option<i64>,
+    /// When bytes that have been seen must leave.
+    deadline: Option<Instant>,
+    /// All that was seen when its deadline came leaves.
+    pub(crate) flushing: bool,
+    pub(crate) is_queued: bool,
+    pub(crate) is_dirty: bool,
+    pub(crate) wake: Option<Instant>,
+    pub(crate) gone_since: Option<Instant>,
+    /// Gaps found since the follower last asked.
+    pub(crate) new_gaps: Vec<Gap>,
+}
+
+impl Stream {
+    pub(crate) fn new(number: usize, id: StreamId, path: PathBuf, place: Place) -> Self {
+        Self {
+            number,
+            id,
+            path,
+            tails: VecDeque::new(),
+            finished: Vec::new(),
+            cut: place,
+            acknowledged: place,
+            in_flight: 0,
+            gaps_in_flight: Vec::new(),
+            untold_gap: None,
+            floor_ns: None,
+            deadline: None,
+            flushing: false,
+            is_queued: false,
+            is_dirty: true,
+            wake: None,
+            gone_since: None,
+            new_gaps: Vec::new(),
+        }
+    }
+
+    /// Sets where the stream goes on.
+    pub(crate) fn resume_at(&mut self, position: Position, next_line: u64, anchor: Anchor) {
+        self.cut = Place { position, next_line, anchor };
+        self.acknowledged = self.cut;
+    }
+
+    /// Looks at the files of the stream: sizes, truncation, rotation, deletion.
+    pub(crate) fn look(&mut self, claims: &Claims) -> io::Result<()> {
+        self.is_dirty = false;
+        for index in (0..self.tails.len()).rev() {
+            self.look_at_open_tail(index, claims)?;
+        }
+        let at_path = match fs::metadata(&self.path) {
+            Ok(metadata) => metadata.is_file().then_some(metadata),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        match (at_path, self.tails.back_mut()) {
+            (Some(metadata), Some(last)) if last.fingerprint.is_at(&metadata) => {
+                last.path.clone_from(&self.path);
+                if last.file.is_none()
+                    && (metadata.len() != last.size || modified_ns(&metadata) != last.modified_ns)
+                {
+                    self.open_tail(self.tails.len() - 1, claims)?;
+                }
+            }
+            (None, Some(last)) if last.file.is_none() => {
+                self.open_tail(self.tails.len() - 1, claims)?;
+            }
+            (Some(_), last) => {
+                let newest_known = last.map(|last| last.modified_ns).or_else(|| self.last_modified_ns());
+                resume::push_arrivals(self, claims, newest_known)?;
+            }
+            (None, _) => {}
+        }
+        Ok(())
+    }
+
+    fn look_at_open_tail(&mut self, index: usize, claims: &Claims) -> io::Result<()> {
+        let tail = &mut self.tails[index];
+        let Some(file) = &tail.file else { return Ok(()) };
+        let metadata = file.metadata()?;
+        let size = metadata.len();
+        let is_changed = size != tail.size || modified_ns(&metadata) != tail.modified_ns;
+        if size < tail.offset || (is_changed && !tail.anchor.matches_at(file, tail.offset)?) {
+            let lost = tail.unread();
+            return self.replace_truncated(index, &metadata, lost, claims);
+        }
+        if size < tail.size {
+            let gap = Gap { bytes: tail.size - size, lines: None, reason: GapReason::Truncated };
+            add_gap(&mut tail.gap, &gap);
+            tail.forget_search();
+            self.new_gaps.push(gap);
+        }
+        self.tails[index].update(&metadata)
+    }
+
+    /// The file of tail `index` was truncated, with `lost` bytes unread. If it was copied before (as logrotate's `copytruncate`
+    /// does), reading goes on in the copy; then the file begins anew as the next generation.
+    fn replace_truncated(
+        &mut self,
+        index: usize,
+        metadata: &Metadata,
+        mut lost: u64,
+        claims: &Claims,
+    ) -> io::Result<()> {
+        let copy = resume::find_copy(&self.tails[index], &self.path, claims)?;
+        let generation = self.next_generation();
+        let Some(mut old) = self.tails.remove(index) else { return Ok(()) };
+        let Some(file) = old.file.take() else { return Ok(()) };
+        let mut renewed = Tail::new(old.path.clone(), file, metadata, generation)?;
+        match copy {
+            Some(copy) => {
+                lost = old.size.saturating_sub(copy.metadata.len());
+                old.continue_in_copy(copy)?;
+                self.tails.insert(index, old);
+                self.tails.insert(index + 1, renewed);
+            }
+            None => {
+                renewed.gap = old.gap.take();
+                self.finish(&old);
+                self.tails.insert(index, renewed);
+            }
+        }
+        if lost > 0 {
+            let renewed_index = self.tails.iter().position(|tail| tail.generation == generation);
+            let gap = Gap { bytes: lost, lines: None, reason: GapReason::Truncated };
+            if let Some(renewed) = renewed_index.and_then(|index| self.tails.get_mut(index)) {
+                add_gap(&mut renewed.gap, &gap);
+            }
+            self.new_gaps.push(gap);
+        }
+        Ok(())
+    }
+
+    /// Opens the file of a tail that was closed while it rested, wherever it is now. If it is gone, so is what was unread of it.
+    fn open_tail(&mut self, index: usize, claims: &Claims) -> io::Result<()> {
+        let tail = &self.tails[index];
+        let record = self.record_of(tail);
+        let located =
+            resume::locate(&record, tail.offset, Some((tail.anchor, tail.offset)), &self.path, None, claims)?;
+        let tail = &mut self.tails[index];
+        if let Some(located) = located {
+            if located.is_copy {
+                tail.continue_in_copy(located)?;
+            } else {
+                tail.path = located.path;
+                tail.file = Some(located.file);
+                tail.update(&located.metadata)?;
+            }
+            return Ok(());
+        }
+        let lost = tail.unread();
+        if let Some(mut tail) = self.tails.remove(index) {
+            let gap = tail.gap.take();
+            self.pass_gap_on(index, gap);
+            self.finish(&tail);
+        }
+        if lost > 0 {
+            let gap = Gap { bytes: lost, lines: None, reason: GapReason::Deleted };
+            self.pass_gap_on(index, Some(gap.clone()));
+            self.new_gaps.push(gap);
+        }
+        self.is_dirty = true;
+        Ok(())
+    }
+
+    /// Gives a gap to the tail that now has `index`, or keeps it if there is none.
+    pub(crate) fn pass_gap_on(&mut self, index: usize, gap: Option<Gap>) {
+        let Some(gap) = gap else { return };
+        match self.tails.get_mut(index) {
+            Some(next) => {
+                let own = next.gap.take();
+                next.gap = Some(gap);
+                if let Some(own) = own {
+                    add_gap(&mut next.gap, &own);
+                }
+            }
+            None => add_gap(&mut self.untold_gap, &gap),
+        }
+    }
+
+    /// Something was lost behind the last file.
+    pub(crate) fn lose(&mut self, gap: Gap) {
+        add_gap(&mut self.untold_gap, &gap);
+        self.new_gaps.push(gap);
+    }
+
+    /// Adds the next file. What was lost behind the last one was lost before this one.
+    pub(crate) fn push_tail(&mut self, mut tail: Tail) {
+        tail.gap = self.untold_gap.take();
+        self.tails.push_back(tail);
+    }
+
+    /// When the first file counts as left by its writers, if it does.
+    fn left_at(&mut self, now: Instant, config: &ShipperConfig) -> Option<Instant> {
+        let successor_is_written =
+            self.tails.len() > 2 || self.tails.get(1).is_some_and(|next| next.size > 0);
+        let front = self.tails.front_mut()?;
+        if front.is_copy {
+            return Some(now);
+        }
+        if successor_is_written || front.is_unlinked {
+            return Some(*front.left_since.get_or_insert(now) + config.rotation_grace);
+        }
+        front.left_since = None;
+        None
+    }
+
+    /// When the stream wants its next turn.
+    pub(crate) fn wish(&mut self, now: Instant, is_draining: bool, config: &ShipperConfig) -> Wish {
+        let left_at = self.left_at(now, config);
+        let has_successor = self.tails.len() > 1;
+        let Some(front) = self.tails.front() else { return Wish::Never };
+        let unseen = front.unseen();
+        if unseen >= config.chunk_bytes as u64
+            || (unseen > 0 && self.flushing)
+            || (is_draining && (front.unread() > 0 || (has_successor && left_at.is_some())))
+            || left_at.is_some_and(|at| at <= now)
+        {
+            return Wish::Now;
+        }
+        if unseen == 0 {
+            self.deadline = None;
+            self.flushing = false;
+            return left_at.map_or(Wish::Never, Wish::At);
+        }
+        let deadline = *self.deadline.get_or_insert(now + config.flush_interval);
+        if deadline <= now {
+            self.flushing = true;
+            return Wish::Now;
+        }
+        Wish::At(left_at.map_or(deadline, |left_at| left_at.min(deadline)))
+    }
+
+    /// Whether the first file is closed and must be opened for its turn.
+    pub(crate) fn needs_opening(&self) -> bool {
+        self.tails.front().is_some_and(|front| front.file.is_none())
+    }
+
+    /// Reads the next lines.
+    pub(crate) fn turn(
+        &mut self,
+        config: &ShipperConfig,
+        claims: &Claims,
+        buffers: &mut impl FnMut() -> Vec<u8>,
+        is_draining: bool,
+        now: Instant,
+    ) -> io::Result<Turn> {
+        loop {
+            let left_at = self.left_at(now, config);
+            let has_successor = self.tails.len() > 1;
+            if self.needs_opening() {
+                self.open_tail(0, claims)?;
+            }
+            let Some(front) = self.tails.front_mut() else { return Ok(Turn::Nothing) };
+            let is_left = left_at.is_some_and(|at| at <= now || (is_draining && has_successor));
+            match front.read(config, buffers(), is_left || is_draining)? {
+                Read::Again => return Ok(Turn::Again),
+                Read::Nothing if is_left => self.finish_front(),
+                Read::Nothing => {
+                    // What the last look saw is not there any more: look again.
+                    self.is_dirty |= front.unseen() > 0 || (is_draining && front.unread() > 0);
+                    self.flushing = false;
+                    return Ok(Turn::Nothing);
+                }
+                Read::Replaced => {
+                    // Between the look and the read; what was seen before is not known to have been of the old content.
+                    let Some(file) = &front.file else { return Ok(Turn::Nothing) };
+                    let metadata = file.metadata()?;
+                    self.replace_truncated(0, &metadata, 0, claims)?;
+                }
+                Read::Piece(piece) => {
+                    front.size = front.size.max(front.offset);
+                    let told = Told {
+                        generation: front.generation,
+                        header: front.header().map(<[u8]>::to_vec),
+                        anchor: front.anchor,
+                        gap: front.gap.take(),
+                    };
+                    return Ok(Turn::Cut(Box::new(self.cut(piece, told))));
+                }
+            }
+        }
+    }
+
+    fn cut(&mut self, piece: Piece, told: Told) -> Cutting {
+        let Told { generation, header, anchor, gap } = told;
+        let previous = self.cut.position;
+        let first_line = self.cut.next_line + gap.as_ref().and_then(|gap| gap.lines).unwrap_or(0);
+        self.cut = Place {
+            position: Position::new(generation, piece.end),
+            next_line: first_line + u64::from(piece.lines),
+            anchor,
+        };
+        if let Some(gap) = &gap {
+            self.gaps_in_flight.push((self.cut.position, gap.clone()));
+        }
+        self.in_flight += 1;
+        Cutting { piece, header, generation, previous, first_line, gap, after: self.cut }
+    }
+
+    /// The broker has the chunk that ends at `place`.
+    pub(crate) fn acknowledge(&mut self, place: Place) {
+        self.acknowledged = place;
+        self.in_flight -= 1;
+        self.gaps_in_flight.retain(|(end, _)| *end > place.position);
+    }
+
+    fn finish_front(&mut self) {
+        if let Some(mut front) = self.tails.pop_front() {
+            let gap = front.gap.take();
+            self.pass_gap_on(0, gap);
+            self.finish(&front);
+            self.is_dirty = true;
+        }
+    }
+
+    /// Remembers that a file is done with.
+    fn finish(&mut self, tail: &Tail) {
+        let end = GenerationEnd {
+            offset: tail.offset,
+            next_line: self.cut.next_line,
+            anchor: tail.anchor,
+            has_lines: tail.has_lines(),
+        };
+        let record = GenerationRecord { end: Some(end), gap: None, ..self.record_of(tail) };
+        self.finished.push(record);
+    }
+
+    /// Forgets finished files that are no longer on the disk, and nothing that could be asked for again.
+    pub(crate) fn forget_finished(&mut self, is_present: impl Fn((u64, u64)) -> bool) {
+        let needed_from = self.acknowledged.position.generation;
+        let kept_from = self.finished.len().saturating_sub(FINISHED_KEPT);
+        let oldest_kept = self.finished.len().saturating_sub(FINISHED_LIMIT);
+        let current: Vec<(u64, u64)> = self.tails.iter().map(|tail| tail.fingerprint.identity()).collect();
+        let mut index = 0;
+        let length = self.finished.len();
+        self.finished.retain(|record| {
+            let identity = record.fingerprint.identity();
+            let is_recent = index >= kept_from;
+            let is_truncation = current.contains(&identity) && length - index <= TRUNCATIONS_KEPT;
+            let is_rotated = !current.contains(&identity) && is_present(identity);
+            let keep = record.generation >= needed_from
+                || is_recent
+                || (index >= oldest_kept && (is_truncation || is_rotated));
+            index += 1;
+            keep
+        });
+    }
+
+    pub(crate) fn next_generation(&self) -> u64 {
+        let known = self.tails.iter().map(|tail| tail.generation);
+        let finished = self.finished.iter().map(|record| record.generation);
+        let highest = known.chain(finished).max();
+        let shipped = (self.cut.position != Position::START).then_some(self.cut.position.generation);
+        highest.max(shipped).map_or(0, |highest| highest + 1)
+    }
+
+    pub(crate) fn last_modified_ns(&self) -> Option<i64> {
+        self.finished.iter().map(|record| record.modified_ns).max()
+    }
+
+    /// Bytes seen and not acknowledged.
+    pub(crate) fn lag_bytes(&self) -> u64 {
+        let unread: u64 = self.tails.iter().map(Tail::unread).sum();
+        if self.cut.position == self.acknowledged.position {
+            return unread;
+        }
+        // Over the end of a file the difference of the offsets says nothing; what the cut file holds is a lower bound.
+        let in_flight = if self.cut.position.generation == self.acknowledged.position.generation {
+            self.cut.position.offset - self.acknowledged.position.offset
+        } else {
+            self.cut.position.offset
+        };
+        unread + in_flight
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.in_flight == 0 && self.tails.iter().all(|tail| tail.unread() == 0)
+    }
+
+    /// What the checkpoint keeps of the stream.
+    pub(crate) fn record(&self) -> StreamRecord {
+        let mut generations = self.finished.clone();
+        generations.extend(self.tails.iter().map(|tail| self.record_of(tail)));
+        // A gap that is not acknowledged is found again at the file that its chunk was cut from.
+        for (end, gap) in self.gaps_in_flight.iter().rev() {
+            if let Some(record) = generations.iter_mut().find(|record| record.generation == end.generation) {
+                let later = record.gap.take();
+                record.gap = Some(gap.clone());
+                if let Some(later) = later {
+                    add_gap(&mut record.gap, &later);
+                }
+            }
+        }
+        StreamRecord {
+            path: self.path.clone(),
+            position: self.acknowledged.position,
+            next_line: self.acknowledged.next_line,
+            anchor: self.acknowledged.anchor,
+            gap: self.untold_gap.clone(),
+            floor_ns: self.floor_ns,
+            generations,
+        }
+    }
+
+    fn record_of(&self, tail: &Tail) -> GenerationRecord {
+        GenerationRecord {
+            generation: tail.generation,
+            fingerprint: tail.fingerprint,
+            size: tail.size,
+            modified_ns: tail.modified_ns,
+            end: None,
+            gap: tail.gap.clone(),
+        }
+    }
+}
+
+impl Tail {
+    /// Reading goes on in a copy of the file: its bytes have the same places.
+    fn continue_in_copy(&mut self, copy: Located) -> io::Result<()> {
+        (self.fingerprint.device, self.fingerprint.inode) = identity(&copy.metadata);
+        self.path = copy.path;
+        self.file = Some(copy.file);
+        self.is_copy = true;
+        self.update(&copy.metadata)?;
+        self.announced = false;
+        Ok(())
+    }
+}
+
+/// Adds what was lost later to what was lost before it. The reason of the larger part is told.
+pub(crate) fn add_gap(sum: &mut Option<Gap>, gap: &Gap) {
+    *sum = Some(match sum.take() {
+        None => gap.clone(),
+        Some(before) => Gap {
+            bytes: before.bytes + gap.bytes,
+            lines: before.lines.zip(gap.lines).map(|(before, lines)| before + lines),
+            reason: if gap.bytes > before.bytes { gap.reason } else { before.reason },
+        },
+    });
+}

@@ -1,0 +1,6 @@
+//! What the shipper promises, seen from outside: real files, the real queue.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of the tests are tests, too")]
+
+mod follow;
+mod rig;
