@@ -1,16 +1,18 @@
 //! Chunks on their way from shippers to transformers.
 //!
-//! [`Broker`] is the one trait; [`embedded`] is its home on the disk of one machine (a bounded SQLite queue). Neither knows what a
-//! line means: a [`Chunk`] is some whole lines of one file, compressed, with the identity that makes repeats vanish.
+//! [`Broker`] is the one trait; [`embedded`] is its home on the disk of one machine (a bounded SQLite queue), [`mod@redis`] its
+//! home in Redis Streams. None knows what a line means: a [`Chunk`] is some whole lines of one file, compressed, with the identity that makes repeats vanish.
 
 pub mod chunk;
 pub mod embedded;
+pub mod redis;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rastro_model::{Position, StreamId};
 
+pub use self::redis::{RedisBroker, RedisConfig, RedisError};
 pub use chunk::{Chunk, ChunkError, Payload};
 pub use embedded::{EmbeddedBroker, EmbeddedConfig, Opened, QueueState};
 
@@ -38,6 +40,9 @@ pub enum BrokerError {
         /// Where the broker stands.
         held: Position,
     },
+    /// Redis cannot be used.
+    #[error(transparent)]
+    Redis(#[from] RedisError),
     /// A chunk is damaged.
     #[error(transparent)]
     Chunk(#[from] ChunkError),
