@@ -26,6 +26,7 @@ mod order;
 mod rest;
 pub(crate) mod section;
 mod sequence;
+mod units;
 pub(crate) mod varint;
 
 use rastro_model::{Container, Gap, Position, Segment, SegmentId, Tally};

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! number       differences to the number before, as magnitudes
-//! latency      as magnitudes, calls of one kind side by side
+//! latency      unit (byte), values in it as magnitudes, calls of one kind side by side
 //! result       zigzag varints, calls of one kind side by side
 //! argc         varints, likewise
 //! args_length  varints, likewise
@@ -13,7 +13,7 @@
 use rastro_model::{Calls, Detail, Unfinished};
 
 use super::{
-    DecodeError, magnitudes, order, section, varint,
+    DecodeError, magnitudes, order, section, units, varint,
     varint::{Reader, unzigzag, zigzag},
 };
 
@@ -64,7 +64,8 @@ pub(super) fn write(
 
     let call_at = calls_by_kind(calls);
     let by_kind = call_at.iter().map(|&call| call as usize);
-    magnitudes::write(out, by_kind.clone().map(|call| calls.latency_ns[call]));
+    let unit = units::write(out, calls.latency_ns.iter().copied());
+    magnitudes::write(out, by_kind.clone().map(|call| calls.latency_ns[call] / unit));
     sizes.latencies = measure(out);
 
     write_varints(out, by_kind.clone().map(|call| zigzag(calls.result[call])));
@@ -97,9 +98,10 @@ pub(super) fn read(
     let call_at = calls_by_kind(calls);
     let mut next = call_at.iter();
     calls.latency_ns = vec![0; count];
+    let unit = units::read(reader)?;
     magnitudes::read(reader, count, |value| {
         if let Some(&call) = next.next() {
-            calls.latency_ns[call as usize] = value;
+            calls.latency_ns[call as usize] = value.wrapping_mul(unit);
         }
     })?;
 

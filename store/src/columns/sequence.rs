@@ -3,13 +3,13 @@
 //! ```text
 //! thread of every call   sections: low bytes, then (if there are more threads than 256, 65,536, …) the next bytes
 //! kind of every call     the same, calls of one thread side by side
-//! time of every call     first time (zigzag varint), scale (byte), differences divided by it as magnitudes
+//! time of every call     first time (zigzag varint), unit (byte), differences in it as magnitudes
 //! ```
 
 use rastro_model::Calls;
 
 use super::{
-    DecodeError, dictionary, magnitudes, order, section, varint,
+    DecodeError, dictionary, magnitudes, order, section, units, varint,
     varint::{Reader, unzigzag, zigzag},
 };
 
@@ -25,9 +25,6 @@ pub struct SequenceSizes {
     /// Times of the calls, bytes.
     pub times: usize,
 }
-
-/// Units that a source may count time in, nanoseconds; differences are stored in the largest that divides them all.
-const SCALES: [i64; 4] = [1, 1_000, 1_000_000, 1_000_000_000];
 
 /// Appends the sequence columns.
 pub(super) fn write(out: &mut Vec<u8>, calls: &Calls) -> SequenceSizes {
@@ -148,10 +145,7 @@ fn differences(times: &[i64]) -> impl ExactSizeIterator<Item = i64> + Clone {
 fn write_times(out: &mut Vec<u8>, times: &[i64]) {
     let Some(first) = times.first() else { return };
     varint::write(out, zigzag(*first));
-    let fits = |scale: i64| differences(times).all(|difference| difference % scale == 0);
-    let scale = SCALES.iter().skip(1).take_while(|&&scale| fits(scale)).count();
-    out.push(scale as u8);
-    let unit = SCALES[scale];
+    let unit = units::write(out, differences(times).map(i64::unsigned_abs)) as i64;
     magnitudes::write(out, differences(times).map(|difference| zigzag(difference / unit)));
 }
 
@@ -160,8 +154,7 @@ fn read_times(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, DecodeE
         return Ok(Vec::new());
     }
     let mut time = unzigzag(reader.varint()?);
-    let scale = reader.take(1)?[0];
-    let unit = *SCALES.get(usize::from(scale)).ok_or(DecodeError::Method(scale))?;
+    let unit = units::read(reader)? as i64;
     let mut times = Vec::with_capacity(count);
     times.push(time);
     magnitudes::read(reader, count - 1, |value| {
