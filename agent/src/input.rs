@@ -36,21 +36,26 @@ impl Input {
         let mut magic = [0; 2];
         let read = read_up_to(&mut file, &mut magic).context("read", path)?;
         file.seek(SeekFrom::Start(0)).context("read", path)?;
-        let done = Arc::new(AtomicU64::new(0));
-        let counted = Counted { inner: file, done: Arc::clone(&done) };
-        let reader: Box<dyn Read + Send> = if magic[..read] == GZIP_MAGIC {
-            Box::new(MultiGzDecoder::new(BufReader::with_capacity(COMPRESSED_READ, counted)))
-        } else {
-            Box::new(counted)
-        };
-        Ok(Self { reader, done, total: metadata.len() })
+        let is_gzip = magic[..read] == GZIP_MAGIC;
+        Ok(Self::decoded(file, metadata.len(), |bytes| {
+            if is_gzip { Box::new(MultiGzDecoder::new(bytes)) } else { Box::new(bytes) }
+        }))
     }
 
-    /// An input over bytes that come from elsewhere (a child process, a member of an archive), whose progress is `total` once
-    /// they have ended.
+    /// An input over bytes that come from elsewhere (a child process), about `total` of them.
     pub(crate) fn from_reader(reader: impl Read + Send + 'static, total: u64) -> Self {
+        Self::decoded(reader, total, |counted| Box::new(counted))
+    }
+
+    /// An input over `total` bytes that `decode` makes text of.
+    pub(crate) fn decoded<R: Read + Send + 'static>(
+        reader: R,
+        total: u64,
+        decode: impl FnOnce(BufReader<Counted<R>>) -> Box<dyn Read + Send>,
+    ) -> Self {
         let done = Arc::new(AtomicU64::new(0));
-        Self { reader: Box::new(Counted { inner: reader, done: Arc::clone(&done) }), done, total }
+        let counted = Counted { inner: reader, done: Arc::clone(&done) };
+        Self { reader: decode(BufReader::with_capacity(COMPRESSED_READ, counted)), done, total }
     }
 
     pub(crate) fn progress(&self) -> Progress {
@@ -78,7 +83,8 @@ pub(crate) fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> io::Resul
     Ok(filled)
 }
 
-struct Counted<R> {
+/// Counts the bytes that are read.
+pub(crate) struct Counted<R> {
     inner: R,
     done: Arc<AtomicU64>,
 }

@@ -6,8 +6,13 @@
 
 mod converted;
 mod detect;
+mod lid_ds;
+mod lttng;
+mod scap;
 mod strace;
 mod text;
+mod threads;
+mod traces;
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +25,8 @@ use crate::{
     input::Input,
 };
 use converted::ConvertedSource;
+use lid_ds::Description;
+use lttng::LttngConverter;
 
 pub use detect::detect;
 pub use strace::StraceConverter;
@@ -33,15 +40,35 @@ pub enum RecordingKind {
         /// The format string.
         format: String,
     },
+    /// The same, with the threads of the lines in a file beside it (`<stem>.threads.tsv.gz`).
+    TextWithThreads {
+        /// The format string.
+        format: String,
+    },
+    /// A capture that an installed sysdig reads.
+    Scap,
+    /// One trace a line, numbers of system calls.
+    Traces,
     /// What `strace -f -ttt -T -y` writes.
     Strace,
+    /// An LTTng kernel trace as babeltrace2 prints it.
+    Lttng,
+    /// An archive of LID-DS 2021.
+    LidDsArchive {
+        /// The format string of its lines.
+        format: String,
+    },
 }
 
 impl RecordingKind {
     /// The kind that `--format` names: a format by name, a format string, or one of the other kinds.
     pub fn named(name: &str) -> Result<Self, AgentError> {
-        if name == "strace" {
-            return Ok(Self::Strace);
+        match name {
+            "scap" => return Ok(Self::Scap),
+            "traces" => return Ok(Self::Traces),
+            "strace" => return Ok(Self::Strace),
+            "lttng" => return Ok(Self::Lttng),
+            _ => {}
         }
         let format = match Format::named(name) {
             Some(format) => format,
@@ -140,12 +167,37 @@ pub fn open(
     match kind {
         RecordingKind::Text { format } => {
             let format = parse_format(path, format)?;
+            // A format that was given says nothing of the file: an archive is one whatever its lines are.
+            if detect::is_archive(path)? {
+                return Ok(Box::new(lid_ds::LidDsSource::open(path, format, options)?));
+            }
             Ok(Box::new(text::TextSource::open(path, format, options)?))
         }
+        RecordingKind::TextWithThreads { format } => {
+            let from = parse_format(path, format)?;
+            let (converter, header) = threads::ThreadsConverter::open(path, from, options)?;
+            Ok(Box::new(ConvertedSource::new(path, Input::open(path)?, header, converter)))
+        }
+        RecordingKind::Scap => Ok(Box::new(scap::ScapSource::open(path, options)?)),
+        RecordingKind::Traces => Ok(Box::new(traces::TracesSource::open(path, options)?)),
         RecordingKind::Strace => {
             let format = default_format(path)?;
             let header = options.header(path, &format);
             Ok(Box::new(ConvertedSource::new(path, Input::open(path)?, header, StraceConverter::new(format))))
+        }
+        RecordingKind::Lttng => {
+            let description = Description::beside(path)?.unwrap_or_default();
+            let format = default_format(path)?;
+            let mut header = options.header(path, &format);
+            header.container.image = header.container.image.or_else(|| description.image.clone());
+            let labels = description.labels(&header.container.id, path);
+            let converter = LttngConverter::new(format);
+            Ok(Box::new(
+                ConvertedSource::new(path, Input::open(path)?, header, converter).with_labels(labels),
+            ))
+        }
+        RecordingKind::LidDsArchive { format } => {
+            Ok(Box::new(lid_ds::LidDsSource::open(path, parse_format(path, format)?, options)?))
         }
     }
 }

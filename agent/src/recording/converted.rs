@@ -14,7 +14,7 @@ const BATCH: usize = 256 * 1024;
 /// Rewrites lines. Every line of a recording must come out as a line, as part of one, or unchanged: nothing vanishes.
 pub(super) trait Convert: Send {
     /// Appends to `out` what `line` (without its line break) becomes: no line, or one or more whole ones.
-    fn line(&mut self, line: &[u8], out: &mut Vec<u8>);
+    fn line(&mut self, line: &[u8], out: &mut Vec<u8>) -> Result<(), AgentError>;
 
     /// Appends to `out` what is left at the end.
     fn finish(&mut self, _out: &mut Vec<u8>) {}
@@ -48,6 +48,11 @@ impl<C: Convert> ConvertedSource<C> {
             is_finished: false,
         }
     }
+
+    /// With labels that are known from the start.
+    pub(super) fn with_labels(self, labels: Vec<Label>) -> Self {
+        Self { labels, ..self }
+    }
 }
 
 impl<C: Convert> Source for ConvertedSource<C> {
@@ -55,10 +60,10 @@ impl<C: Convert> Source for ConvertedSource<C> {
         self.out.clear();
         while !self.is_finished && self.out.len() < BATCH {
             if let Some(line) = self.lines.next_line().context("read", &self.path)? {
-                self.convert.line(line, &mut self.out);
+                self.convert.line(line, &mut self.out)?;
             } else {
                 self.convert.finish(&mut self.out);
-                self.labels = self.convert.labels();
+                self.labels.append(&mut self.convert.labels());
                 self.is_finished = true;
             }
         }

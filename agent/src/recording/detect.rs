@@ -1,20 +1,41 @@
 //! What a recording is, by its content and its name; strict, so that nothing is guessed.
 
-use std::path::Path;
+use std::{fs::File, path::Path};
 
 use rastro_format::Format;
 use rastro_model::{LogHeader, log_header};
 
-use super::{RecordingKind, strace::is_strace};
-use crate::{AgentError, error::IoContext, input::Input, line_blocks::LineBlocks};
+use super::{RecordingKind, lttng::is_lttng, strace::is_strace, threads::threads_beside, traces::is_trace};
+use crate::{
+    AgentError,
+    error::IoContext,
+    input::{Input, read_up_to},
+    line_blocks::LineBlocks,
+};
 
 /// Lines looked at.
 const SAMPLE_LINES: usize = 64;
 
+/// How a zip archive begins.
+const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
+
+/// How a capture begins: sysdig writes pcapng blocks.
+const SCAP_MAGIC: &[u8] = b"\x0a\x0d\x0d\x0a";
+
 /// Says what the recording `path` is, or that nothing says it beyond doubt.
+///
+/// Captures and archives are known by their first bytes; everything else by its first 64 lines, all of which must be of the kind. Lines
+/// of numbers alone are traces only in a file named `.txt`.
 pub fn detect(path: &Path) -> Result<RecordingKind, AgentError> {
     let unknown = |reason: &str| AgentError::UnknownKind { path: path.to_owned(), reason: reason.to_owned() };
+    if is_archive(path)? {
+        let format = Format::named("lidds-2021").ok_or_else(|| unknown("archives cannot be read"))?;
+        return Ok(RecordingKind::LidDsArchive { format: format.text().to_owned() });
+    }
     let mut blocks = LineBlocks::new(Input::open(path)?);
+    if blocks.peek_block().context("read", path)?.is_some_and(|block| block.starts_with(SCAP_MAGIC)) {
+        return Ok(RecordingKind::Scap);
+    }
     let mut sample = Vec::new();
     while sample.len() < SAMPLE_LINES
         && let Some(line) = blocks.next_line().context("read", path)?
@@ -33,11 +54,38 @@ pub fn detect(path: &Path) -> Result<RecordingKind, AgentError> {
         return Err(unknown("it holds no line"));
     }
     let lines: Vec<&[u8]> = sample.iter().map(Vec::as_slice).collect();
+    let all = |is_of_kind: fn(&[u8]) -> bool| lines.iter().all(|line| is_of_kind(line));
     if let Some(format) = Format::detect(&lines).and_then(Format::named) {
-        return Ok(RecordingKind::Text { format: format.text().to_owned() });
+        let text = format.text().to_owned();
+        let has_threads_beside = !format.has_thread() && threads_beside(path).is_some();
+        return Ok(if has_threads_beside {
+            RecordingKind::TextWithThreads { format: text }
+        } else {
+            RecordingKind::Text { format: text }
+        });
     }
-    if lines.iter().all(|line| is_strace(line)) {
+    if all(is_lttng) {
+        return Ok(RecordingKind::Lttng);
+    }
+    if all(is_strace) {
         return Ok(RecordingKind::Strace);
     }
-    Err(unknown("its first lines fit no known format alone"))
+    if all(is_trace) {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        let is_named_so = name.strip_suffix(b".gz").unwrap_or(name).ends_with(b".txt");
+        return if is_named_so {
+            Ok(RecordingKind::Traces)
+        } else {
+            Err(unknown("its lines are numbers, but traces are named .txt or .txt.gz"))
+        };
+    }
+    Err(unknown("its first lines are not all of one known kind"))
+}
+
+/// Whether the file is a zip archive.
+pub(super) fn is_archive(path: &Path) -> Result<bool, AgentError> {
+    let mut magic = [0; ZIP_MAGIC.len()];
+    let mut file = File::open(path).context("open", path)?;
+    // A directory opens and does not read; what is wrong with it is said where it is opened as an input.
+    Ok(matches!(read_up_to(&mut file, &mut magic), Ok(read) if magic[..read] == *ZIP_MAGIC))
 }

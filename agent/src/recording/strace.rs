@@ -22,6 +22,7 @@ use rastro_format::Format;
 use rastro_model::{Category, Direction, Event, syscall};
 
 use super::converted::{Convert, pass_through};
+use crate::AgentError;
 use arguments::write_arguments;
 use line::{Call, Outcome, What};
 use processes::Processes;
@@ -204,8 +205,9 @@ impl StraceConverter {
 }
 
 impl Convert for StraceConverter {
-    fn line(&mut self, line: &[u8], out: &mut Vec<u8>) {
+    fn line(&mut self, line: &[u8], out: &mut Vec<u8>) -> Result<(), AgentError> {
         Self::line(self, line, out);
+        Ok(())
     }
 
     fn finish(&mut self, out: &mut Vec<u8>) {

@@ -91,6 +91,16 @@ impl TextSource {
             last_log: 0,
         })
     }
+
+    /// Whether no line is left.
+    pub(super) fn is_at_end(&mut self) -> Result<bool, AgentError> {
+        Ok(self.lines.peek_block().context("read", &self.path)?.is_none())
+    }
+
+    /// Header of lines that name no container.
+    pub(super) const fn base_header(&self) -> &LogHeader {
+        &self.base
+    }
 }
 
 impl Source for TextSource {
