@@ -217,9 +217,9 @@ pub(crate) struct TrainArgs {
     /// Learns from calls before this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     pub(crate) to: Option<String>,
-    /// Starts anew instead of adding to the latest version of the profile.
+    /// Adds to the latest version of the profile instead of starting anew.
     #[arg(long)]
-    pub(crate) fresh: bool,
+    pub(crate) add: bool,
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -323,6 +323,9 @@ pub(crate) enum ProfileAction {
         /// Name of the merged profile.
         #[arg(long, value_name = "NAME")]
         into: String,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Write a profile to a file.
     Export {
@@ -339,11 +342,17 @@ pub(crate) enum ProfileAction {
         /// Name to give it [default: the name it has].
         #[arg(long)]
         name: Option<String>,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Delete a profile at a version, or at all versions.
     Delete {
         /// The profile, as in NAME or NAME@VERSION.
         profile: String,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -66,7 +66,8 @@ fn data_directory(root: &Path, owner: Option<&str>) -> Check {
     }
     let used_by = owner.map_or_else(String::new, |owner| format!(", in use by {owner}"));
     let found = format!("`{}` is writable{used_by}", place.display());
-    if metadata.permissions().mode() & 0o077 == 0 {
+    let for_others = metadata.permissions().mode() & 0o077;
+    if for_others == 0 {
         Check::ok(NAME, found)
     } else {
         let advice = format!(
