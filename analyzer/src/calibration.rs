@@ -27,6 +27,8 @@
 //! training) and by the number of models (Bonferroni: together they keep the budget). So 50 is the threshold for
 //! every detector, 100 is the budget's probability squared, and the scale is linear in the exponent.
 
+use std::fmt::Write;
+
 use serde::{Deserialize, Serialize};
 
 use crate::novelty::{CEILING_WINDOWS, raw_score};
@@ -44,9 +46,9 @@ const TAIL_ONE_IN: u64 = 20;
 /// However much held-out data says otherwise, fewer new turns of a program than this, close together, never alarm.
 const LEAST_TURNS: u32 = 2;
 
-/// Frames a container a day that are believed. Training data without times, or with times squeezed into an instant, must not lead to
-/// an absurd threshold: one frame in 10 minutes, and 50 a second all day.
-const FRAMES_PER_DAY: std::ops::RangeInclusive<f64> = 144.0..=4_320_000.0;
+/// Frames a container a day that are believed. Training data with long pauses, or with times squeezed into an instant, must not
+/// lead to an absurd threshold: one frame in ten seconds, and 50 a second, all day.
+const FRAMES_PER_DAY: std::ops::RangeInclusive<f64> = 8640.0..=4_320_000.0;
 
 /// Frames a container a day where training data has no times: one a second.
 const FRAMES_PER_DAY_UNKNOWN: f64 = 86_400.0;
@@ -223,10 +225,11 @@ impl Calibration {
             text.push_str("; normal frames were so novel that the budget cannot be kept: train on more data");
         } else if (*held_out as f64) < 1.0 / budget {
             let beyond = 1.0 / budget / (*held_out as f64 + 1.0);
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 "; the budget of one frame in {:.0} lies {beyond:.0} times beyond the data and is extrapolated",
                 1.0 / budget
-            ));
+            );
         }
         text
     }

@@ -165,7 +165,7 @@ impl Walk {
         for (model, judge) in judges.iter().enumerate() {
             let verdicts = &mut self.verdicts[model];
             verdicts.resize(self.runs.calls.len(), 0);
-            for run in &self.runs.runs {
+            for run in &self.runs.all {
                 let own = run.range.start + run.context..run.range.end;
                 judge.judge(&self.runs.calls[run.range.clone()], run.context, &mut verdicts[own]);
             }

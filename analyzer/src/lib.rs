@@ -14,7 +14,9 @@
 //! | [`training`] | segments in, a profile out |
 //! | [`profile`], [`profile_file`] | what is known of a workload, and its file |
 //! | [`calibration`] | from raw scores to 0–100 |
+//! | [`learner`] | learning live, where there is no profile yet |
 //! | [`engine`] | scoring, with the place kept |
+//! | [`evaluation`], [`roc`] | how good a detector is on labelled traces |
 //! | `explain`, `alarms` | why, and what an analyst is shown |
 
 mod alarms;
@@ -24,11 +26,14 @@ pub mod calibration;
 mod containers;
 pub mod detector;
 pub mod engine;
+pub mod evaluation;
 mod explain;
+pub mod learner;
 mod novelty;
 pub mod profile;
 pub mod profile_file;
 pub mod registry;
+pub mod roc;
 mod sequences;
 mod stide;
 pub mod training;
@@ -37,7 +42,8 @@ mod window_set;
 
 pub use calibration::{Calibration, THRESHOLD};
 pub use engine::{DEFAULT_FRAME, Scorer, ScorerError, ScoringOptions};
+pub use learner::{Learner, LearnerOptions};
 pub use profile::{Profile, ProfileDiff};
 pub use profile_file::ProfileError;
 pub use registry::{DETECTORS, ModelSpec, SpecError, default_models};
-pub use training::{Trainer, TrainingOptions, TrainingProgress};
+pub use training::{Trainer, TrainingOptions, TrainingProgress, TrainingStateError};

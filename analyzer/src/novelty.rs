@@ -51,7 +51,7 @@ impl Levels {
         state: impl Fn(Option<i64>) -> Option<&'state ThreadState>,
     ) {
         self.runs.clear();
-        self.runs.extend(runs.runs.iter().map(|run| {
+        self.runs.extend(runs.all.iter().map(|run| {
             let state = if run.continues { state(run.thread) } else { None };
             state.and_then(|state| state.levels.get(model).copied()).unwrap_or(0)
         }));

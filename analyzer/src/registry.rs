@@ -24,8 +24,11 @@ pub struct DetectorInfo {
     pub create: fn(&ModelSpec) -> Box<dyn Detector>,
     /// Reads [`Detector::encode`]'s bytes; symbols must be less than the number given. The error says what is wrong with them.
     #[serde(skip)]
-    pub decode: fn(&ModelSpec, &[u8], usize) -> Result<Box<dyn Detector>, String>,
+    pub decode: fn(&ModelSpec, &[u8], usize) -> DecodedDetector,
 }
+
+/// A detector read from bytes, or what is wrong with them.
+pub type DecodedDetector = Result<Box<dyn Detector>, String>;
 
 /// A parameter of a detector.
 #[derive(Debug, Serialize)]

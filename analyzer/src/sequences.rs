@@ -40,13 +40,16 @@ pub(crate) struct Threads {
     segments: u64,
 }
 
+/// No run has begun.
+const NONE: u32 = u32::MAX;
+
 /// The runs of one segment. Made once a segment and reused for the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
     /// All runs, one behind the other, each with its context in front.
     pub(crate) calls: Vec<Symbol>,
     /// The runs.
-    pub(crate) runs: Vec<Run>,
+    pub(crate) all: Vec<Run>,
     /// For each call of the segment: where it lies in `calls`.
     pub(crate) place: Vec<u32>,
     /// For each call of the segment: which of `runs` it belongs to.
@@ -73,7 +76,7 @@ impl Runs {
     pub(crate) fn gather(&mut self, segment: &Segment, symbols: &[Symbol], threads: &Threads) {
         let calls = &segment.calls;
         self.calls.clear();
-        self.runs.clear();
+        self.all.clear();
         self.place.clear();
         self.run.clear();
         let ends: Vec<bool> =
@@ -81,7 +84,6 @@ impl Runs {
         let any_end = ends.contains(&true);
         // First pass: which run each call belongs to, and how long the runs are. Entries of the dictionary that name one thread
         // (its process changed its name) share a run.
-        const NONE: u32 = u32::MAX;
         let mut shared: FxHashMap<Option<i64>, usize> = FxHashMap::default();
         let owner: Vec<usize> = calls
             .threads
@@ -96,12 +98,12 @@ impl Runs {
             let owner = owner[thread as usize];
             let mut run = current[owner];
             if run == NONE {
-                run = self.runs.len() as u32;
+                run = self.all.len() as u32;
                 current[owner] = run;
                 let id = calls.threads[owner].id;
                 let known = if begun[owner] { None } else { threads.states.get(&id) };
                 begun[owner] = true;
-                self.runs.push(Run {
+                self.all.push(Run {
                     thread: id,
                     range: 0..0,
                     context: known.map_or(0, |state| state.history.len()),
@@ -110,7 +112,7 @@ impl Runs {
                 });
             }
             self.run.push(run);
-            let this = &mut self.runs[run as usize];
+            let this = &mut self.all[run as usize];
             this.range.end += 1;
             if any_end && ends[usize::from(kind)] && this.thread.is_some() {
                 this.ends = true;
@@ -119,19 +121,19 @@ impl Runs {
         }
         // Lay the runs out one behind the other, contexts first.
         let mut next = 0;
-        for run in &mut self.runs {
+        for run in &mut self.all {
             let length = run.context + run.range.end;
             run.range = next..next + length;
             next += length;
         }
         self.calls.resize(next, 0);
-        for run in &self.runs {
+        for run in &self.all {
             if let Some(state) = threads.states.get(&run.thread).filter(|_| run.continues) {
                 self.calls[run.range.start..run.range.start + run.context].copy_from_slice(&state.history);
             }
         }
         // Second pass: every call to its place.
-        let mut fill: Vec<u32> = self.runs.iter().map(|run| (run.range.start + run.context) as u32).collect();
+        let mut fill: Vec<u32> = self.all.iter().map(|run| (run.range.start + run.context) as u32).collect();
         self.place.reserve(calls.len());
         for (&run, &kind) in self.run.iter().zip(&calls.kind) {
             let place = &mut fill[run as usize];
@@ -152,7 +154,7 @@ impl Threads {
         levels: impl Fn(usize) -> Vec<u32>,
     ) {
         self.segments += 1;
-        for (place, run) in runs.runs.iter().enumerate() {
+        for (place, run) in runs.all.iter().enumerate() {
             if run.ends {
                 self.states.remove(&run.thread);
                 continue;

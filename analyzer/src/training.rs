@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     alphabet::{MAX_NAMES, Symbol},
     calibration::HeldOut,
-    containers::{ContainerKey, Containers, Walk, is_walkable},
+    containers::{ContainerKey, Containers, StoredContainers, Walk, is_walkable},
     detector::Judge,
     novelty::FrameNovelty,
     profile::{MAX_GROWTH_POINTS, Profile},
+    profile_file::ProfileError,
     registry::{ModelSpec, default_models},
     sequences::Run,
 };
@@ -162,7 +163,7 @@ impl Trainer {
             self.forget_old_frames();
         }
         self.pending
-            .push(PendingRuns { calls: self.walk.runs.calls.clone(), runs: self.walk.runs.runs.clone() });
+            .push(PendingRuns { calls: self.walk.runs.calls.clone(), runs: self.walk.runs.all.clone() });
         self.pending_calls += calls.len() as u64;
         if self.pending_calls
             >= (self.learned_calls / BLOCK_SHARE).clamp(*BLOCK_CALLS.start(), *BLOCK_CALLS.end())
@@ -244,6 +245,16 @@ impl Trainer {
         self.make_judges();
     }
 
+    /// Name of the profile.
+    pub fn name(&self) -> &str {
+        &self.profile.name
+    }
+
+    /// The models that are trained.
+    pub fn models(&self) -> Vec<ModelSpec> {
+        self.profile.models()
+    }
+
     /// How far training is. Calls of the block that is not full yet are not counted as learned.
     pub fn progress(&self) -> TrainingProgress {
         let widest = self.profile.models.iter().max_by_key(|model| model.detector.spec().window());
@@ -279,4 +290,99 @@ impl Trainer {
         self.profile.created_ns = created_ns;
         self.profile
     }
+
+    /// Everything that is known so far. [`Trainer::from_state`] takes it up.
+    pub fn state(&self) -> Vec<u8> {
+        let mut spans: Vec<_> = self.spans.iter().map(|(key, span)| (key.clone(), *span)).collect();
+        spans.sort_unstable();
+        let stored = StoredTrainer {
+            profile: self.profile.to_bytes(),
+            frame: self.frame,
+            containers: self.containers.to_stored(),
+            pending: self.pending.clone(),
+            pending_calls: self.pending_calls,
+            learned_calls: self.learned_calls,
+            levels: self.levels.clone(),
+            blocks: self.blocks.clone(),
+            resumed_calls: self.resumed_calls,
+            resumed_held_out: self.resumed_held_out.clone(),
+            spans,
+        };
+        postcard::to_stdvec(&stored).unwrap_or_default()
+    }
+
+    /// Goes on where [`Trainer::state`] was taken with the same options.
+    pub fn from_state(state: &[u8], options: &TrainingOptions) -> Result<Self, TrainingStateError> {
+        let stored: StoredTrainer =
+            postcard::from_bytes(state).map_err(|error| TrainingStateError::Unreadable(error.to_string()))?;
+        let profile = Profile::from_bytes(&stored.profile)?;
+        if profile.models() != options.models || stored.frame != options.frame.max(1) as usize {
+            return Err(TrainingStateError::OtherOptions);
+        }
+        let alphabet = profile.alphabet.len();
+        let is_sound = stored.levels.len() == profile.models.len()
+            && stored.resumed_held_out.len() == profile.models.len()
+            && stored.pending.iter().all(|pending| pending.is_sound(alphabet));
+        if !is_sound {
+            return Err(TrainingStateError::Unreadable("its parts do not fit together".to_owned()));
+        }
+        let mut trainer = Self::on(profile, options.frame);
+        // The judges must know what those of the saved trainer knew: what was learned, with the names of then. A name met since
+        // then is in no window, so it is unseen either way.
+        trainer.containers = Containers::from_stored(stored.containers);
+        trainer.pending = stored.pending;
+        trainer.pending_calls = stored.pending_calls;
+        trainer.learned_calls = stored.learned_calls;
+        trainer.levels = stored.levels;
+        trainer.blocks = stored.blocks;
+        trainer.resumed_calls = stored.resumed_calls;
+        trainer.resumed_held_out = stored.resumed_held_out;
+        trainer.spans = stored.spans.into_iter().collect();
+        Ok(trainer)
+    }
+}
+
+impl PendingRuns {
+    fn is_sound(&self, alphabet: usize) -> bool {
+        // One symbol more than there are names stands for names beyond the limit.
+        self.calls.iter().all(|&symbol| usize::from(symbol) <= alphabet)
+            && self.runs.iter().all(|run| {
+                run.range.start <= run.range.end
+                    && run.range.end <= self.calls.len()
+                    && run.context <= run.range.end - run.range.start
+            })
+    }
+}
+
+/// A [`Trainer`] as it is stored.
+#[derive(Serialize, Deserialize)]
+struct StoredTrainer {
+    profile: Vec<u8>,
+    frame: usize,
+    containers: StoredContainers,
+    pending: Vec<PendingRuns>,
+    pending_calls: u64,
+    learned_calls: u64,
+    levels: Vec<Vec<u16>>,
+    blocks: Vec<(u64, usize)>,
+    resumed_calls: u64,
+    resumed_held_out: Vec<HeldOut>,
+    spans: Vec<(ContainerKey, (i64, i64))>,
+}
+
+/// State bytes that training cannot go on from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainingStateError {
+    /// They cannot be read.
+    #[error("the learner's state cannot be read ({0}); learn again from the beginning of the index")]
+    Unreadable(String),
+    /// The profile in it cannot be read.
+    #[error("the learner's state cannot be used: {0}")]
+    Profile(#[from] ProfileError),
+    /// They belong to other models or another frame size.
+    #[error(
+        "the learner's state belongs to other detectors or frames; learn again from the beginning of the index"
+    )]
+    OtherOptions,
 }

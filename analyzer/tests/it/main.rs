@@ -1,0 +1,6 @@
+//! Tests of the analyzer as others see it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod adfa;
+mod support;
+mod webshop;

@@ -1,0 +1,90 @@
+//! Segments made for tests, and the shared data.
+
+use std::{io::Read, path::PathBuf};
+
+use rastro_model::{
+    CallKind, Calls, Category, Container, Position, Segment, SegmentId, StreamId, Tally, Thread,
+};
+
+/// One call as a test gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) name: String,
+    pub(crate) thread: Option<i64>,
+    pub(crate) time_ns: i64,
+}
+
+/// The calls cut into segments of `size` calls of one stream.
+pub(crate) fn segments(stream: u64, container: &str, calls: &[Call], size: usize) -> Vec<Segment> {
+    calls
+        .chunks(size)
+        .enumerate()
+        .map(|(place, calls)| segment(stream, container, (place * size) as u64, calls))
+        .collect()
+}
+
+/// One segment that begins at byte `start` of its stream.
+pub(crate) fn segment(stream: u64, container: &str, start: u64, calls: &[Call]) -> Segment {
+    let mut columns = Calls::default();
+    for (number, call) in calls.iter().enumerate() {
+        let kind = CallKind { name: call.name.clone(), category: Category::Other };
+        let thread = Thread {
+            id: call.thread,
+            process: call.thread,
+            process_name: call.thread.map(|_| "shop".to_owned()),
+        };
+        columns.kind.push(place_in(&mut columns.kinds, kind) as u16);
+        columns.thread.push(place_in(&mut columns.threads, thread) as u32);
+        columns.number.push(start + number as u64);
+        columns.time_ns.push(call.time_ns);
+        columns.latency_ns.push(0);
+        columns.result.push(0);
+        columns.argc.push(0);
+        columns.args_length.push(0);
+        columns.flags.push(0);
+    }
+    Segment {
+        id: SegmentId { stream: StreamId(stream), start: Position::new(0, start), part: 0 },
+        dataset: "test".to_owned(),
+        index: "test-2026.11.21".to_owned(),
+        node: "worker-1".to_owned(),
+        architecture: "x86_64".to_owned(),
+        container: Container {
+            id: container.to_owned(),
+            name: Some("webshop".to_owned()),
+            image: Some("shop:1".to_owned()),
+        },
+        end: Position::new(0, start + calls.len() as u64),
+        gap: None,
+        read_ns: 0,
+        tally: Tally::default(),
+        calls: columns,
+        unfinished: Vec::new(),
+        details: Vec::new(),
+    }
+}
+
+fn place_in<T: PartialEq>(dictionary: &mut Vec<T>, entry: T) -> usize {
+    dictionary.iter().position(|known| *known == entry).unwrap_or_else(|| {
+        dictionary.push(entry);
+        dictionary.len() - 1
+    })
+}
+
+/// A folder of the shared data, or `None` with a message where it is absent.
+pub(crate) fn shared_data(folder: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(folder);
+    if path.is_dir() {
+        return Some(path);
+    }
+    eprintln!("skipped: the shared data `{}` is not here", path.display());
+    None
+}
+
+/// A gzipped text.
+pub(crate) fn read_gzip(path: &std::path::Path) -> String {
+    let file = std::fs::File::open(path).unwrap();
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
+    text
+}
