@@ -4,7 +4,9 @@
 
 mod analysis;
 mod chunks;
-
+mod faults;
+mod kill;
+mod processes;
 mod profiles;
 
 use std::path::{Path, PathBuf};
