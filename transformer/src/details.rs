@@ -115,7 +115,8 @@ pub(crate) fn text(exit: &[u8], enter: &[u8], limit: usize) -> String {
         bytes.push(b'=');
         bytes.extend_from_slice(pair.value.trim_ascii_end());
     }
-    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    let mut text = String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     text.truncate(text.floor_char_boundary(limit));
     text
 }

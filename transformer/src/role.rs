@@ -211,7 +211,7 @@ async fn write_patiently(
                 }
                 return Ok(Some(report));
             }
-            Err(error) if is_permanent(&error) => return Err(error.into()),
+            Err(error) if !error.is_transient() => return Err(error.into()),
             Err(error) => {
                 metrics::counter!("rastro_transformer_store_retries_total").increment(1);
                 if first_failure.is_none() {
@@ -226,11 +226,6 @@ async fn write_patiently(
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(config.retry_limit),
         }
     }
-}
-
-/// Whether the same write would fail for ever: what it says contradicts what is stored.
-const fn is_permanent(error: &StoreError) -> bool {
-    matches!(error, StoreError::Damaged { .. } | StoreError::NotFound { .. })
 }
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 
 use rastro_broker::{Chunk, Payload};
 use rastro_format::Format;
-use rastro_model::{Container, LogHeader, Position, StreamId};
-use rastro_store::ChunkOutput;
+use rastro_model::{Container, LogHeader, Position, StreamId, Tally};
+use rastro_store::{
+    ChunkOutput,
+    ledger::{Crossings, OpenEnters},
+};
 use rastro_transformer::{Transformer, TransformerConfig};
 
 /// 2026-11-21T00:00:00Z
@@ -96,4 +99,18 @@ pub(crate) fn check(output: &ChunkOutput) {
     let rolled_up: u64 = output.rollups.iter().map(|rollup| rollup.count).sum();
     let in_sequence: usize = output.segments.iter().map(|segment| segment.calls.len()).sum();
     assert_eq!(rolled_up as usize, in_sequence);
+}
+
+/// The tally of a stream once the store's ledger has brought together what chunk borders had parted.
+pub(crate) fn settled(outputs: &[ChunkOutput]) -> Tally {
+    let mut open = OpenEnters::default();
+    let mut tally = Tally::default();
+    for output in outputs {
+        tally += output.tally;
+        for (_, enters) in open.advance(Crossings::of(&output.segments), 1) {
+            tally.settle(enters);
+        }
+    }
+    assert!(tally.is_closed(), "{tally:?}");
+    tally
 }

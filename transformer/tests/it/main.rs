@@ -4,4 +4,7 @@
 
 mod fixture;
 mod output;
+mod properties;
 mod recordings;
+mod role;
+mod scripted_store;

@@ -2,14 +2,18 @@
 //!
 //! The recordings are not part of the repository; where they are absent, these tests say so and prove nothing.
 
-use std::{fs::File, io::Read, path::PathBuf};
+use std::{
+    fs::File,
+    io::{Cursor, Read},
+    path::PathBuf,
+};
 
 use flate2::read::GzDecoder;
 use rastro_model::{Tally, segment::flag};
 use rastro_store::ChunkOutput;
 use rastro_transformer::Transformer;
 
-use crate::fixture::{chain, check, transformer};
+use crate::fixture::{chain, check, settled, transformer};
 
 /// The file `name` of the shared recordings, if they are there.
 fn recording(name: &str) -> Option<Vec<u8>> {
@@ -30,7 +34,8 @@ fn recording(name: &str) -> Option<Vec<u8>> {
 /// Takes a recording through a transformer in chunks of `lines_per_chunk`.
 fn outputs(transformer: &mut Transformer, text: &[u8], lines_per_chunk: usize) -> Vec<ChunkOutput> {
     let lines: Vec<Vec<u8>> = text.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
-    let cuts: Vec<usize> = (1..).map(|n| n * lines_per_chunk).take_while(|&cut| cut < lines.len()).collect();
+    let cuts: Vec<usize> =
+        (1..lines.len().div_ceil(lines_per_chunk)).map(|chunk| chunk * lines_per_chunk).collect();
     let outputs: Vec<ChunkOutput> =
         chain(&lines, &cuts).iter().map(|chunk| transformer.transform(chunk)).collect();
     outputs.iter().for_each(check);
@@ -68,7 +73,8 @@ fn every_event_of_every_capture_is_accounted_for() {
         for &(capture, events, exits) in CAPTURES {
             let name = format!("sysdig-real/{capture}.{form}.log.gz");
             let Some(text) = recording(&name) else { return };
-            for lines_per_chunk in [usize::MAX / 2, 1000] {
+            let mut settled_tally = None;
+            for lines_per_chunk in [usize::MAX / 2, 1000, 37] {
                 let outputs = outputs(&mut transformer(format), &text, lines_per_chunk);
                 let tally = tally(&outputs);
                 assert_eq!(tally.events_parsed, events, "{name}");
@@ -82,6 +88,12 @@ fn every_event_of_every_capture_is_accounted_for() {
                     .map(|s| s.calls.flags.iter().filter(|&&flags| flags & flag::ENTER == 0).count() as u64);
                 assert_eq!(in_sequence.sum::<u64>(), exits, "every exit is a call: {name}");
                 assert_eq!(tally.calls_lost, 0);
+                let settled = settled(&outputs);
+                assert_eq!(
+                    *settled_tally.get_or_insert(settled),
+                    settled,
+                    "{name} in chunks of {lines_per_chunk} lines"
+                );
             }
         }
     }
@@ -158,6 +170,15 @@ fn the_forms_of_lid_ds_are_read() {
         let outputs = outputs(&mut transformer(format), &text, 5000);
         assert_eq!(tally(&outputs).events_parsed, events, "{name}");
         assert_eq!(reasons(&outputs), vec!["blank line"; blank_lines], "{name}");
+    }
+    for (name, events) in [("brave_preforked_0001", 32_005), ("calm_alpine_0002", 770)] {
+        let Some(archive) = recording(&format!("lidds-samples/2021-format/{name}.zip")) else { return };
+        let mut text = Vec::new();
+        let mut archive = zip::ZipArchive::new(Cursor::new(archive)).unwrap();
+        archive.by_name(&format!("{name}.sc")).unwrap().read_to_end(&mut text).unwrap();
+        let outputs = outputs(&mut transformer("lidds-2021"), &text, 5000);
+        assert_eq!(tally(&outputs).events_parsed, events, "{name}");
+        assert_eq!(reasons(&outputs), [""; 0], "{name}");
     }
     // Lines of unit tests, many of them altered or invented.
     for (name, format, lines) in [("lines-2019.txt", "lidds-2019", 42), ("lines-2021.txt", "lidds-2021", 76)]
