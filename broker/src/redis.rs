@@ -34,7 +34,7 @@
 //! (the braces in its keys) and is found by following `MOVED`. A failover may lose what the old master had not passed on: as above.
 //!
 //! # What a user needs to be permitted
-//! `~{rastro}:*` and `+@read +@write +@stream +@scripting +@connection +info`, `+config|get` for the checks.
+//! `~{rastro}:*` and `+@read +@write +@stream +@scripting +@connection +time`; for the checks `+info +config|get`.
 
 mod backoff;
 mod checks;
@@ -123,10 +123,12 @@ impl RedisBroker {
             match tokio::time::timeout(self.core.config.command_timeout, leaving).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, "partitions of the queue are not given back; their lease will end")
+                    tracing::warn!(%error, "partitions of the queue are not given back; their lease will end");
                 }
                 Err(_) => {
-                    tracing::warn!("partitions of the queue are not given back in time; their lease will end")
+                    tracing::warn!(
+                        "partitions of the queue are not given back in time; their lease will end"
+                    );
                 }
             }
         }

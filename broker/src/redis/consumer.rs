@@ -110,7 +110,7 @@ impl Consumer {
     }
 
     async fn read_once(&self, core: &Core, live: &Live, max_bytes: usize) -> Result<(), RedisError> {
-        let reading = self.held().to_read();
+        let reading = self.held().next_reading();
         if reading.is_empty() {
             return Ok(());
         }

@@ -153,10 +153,14 @@ impl Core {
             }
             match self.connect_once().await {
                 Ok(live) => return Ok(live),
-                // A password may be changed in two places one after the other.
-                Err(error) if error.is_transient() || matches!(error, RedisError::Authentication { .. }) => {
-                    self.wait(&mut backoff, &error).await;
-                }
+                // Of what others must put right, what worked before may be on its way to another state: passwords and certificates are
+                // changed in two places one after the other.
+                Err(
+                    error @ (RedisError::Authentication { .. }
+                    | RedisError::Tls { .. }
+                    | RedisError::File { .. }),
+                ) => self.wait(&mut backoff, &error).await,
+                Err(error) if error.is_transient() => self.wait(&mut backoff, &error).await,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -164,7 +168,7 @@ impl Core {
 
     /// Waits before the next attempt, and speaks of the failure from time to time.
     pub(super) async fn wait(&self, backoff: &mut Backoff, error: &RedisError) {
-        if backoff.attempts() % REMINDER_ATTEMPTS == 0 {
+        if backoff.attempts().is_multiple_of(REMINDER_ATTEMPTS) {
             tracing::warn!(%error, attempts = backoff.attempts() + 1, "redis does not answer as it should; trying again until it does");
         }
         tokio::select! {

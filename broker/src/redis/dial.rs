@@ -202,7 +202,8 @@ async fn connect(
     user: &str,
 ) -> Result<MultiplexedConnection, RedisError> {
     let address = info.addr().to_string();
-    let client = if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+    let is_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+    let client = if is_tls {
         choose_tls_provider();
         let certificates = TlsCertificates { client_tls: None, root_cert: ca.map(<[u8]>::to_vec) };
         Client::build_with_tls(info.clone(), certificates)
@@ -213,10 +214,14 @@ async fn connect(
         .set_connection_timeout(Some(config.connect_timeout))
         .set_response_timeout(Some(response_timeout));
     let client = client.map_err(|error| RedisError::new(&error, &address, user))?;
-    client
-        .get_multiplexed_async_connection_with_config(&options)
-        .await
-        .map_err(|error| RedisError::new(&error, &address, user))
+    let connection = client.get_multiplexed_async_connection_with_config(&options).await;
+    connection.map_err(|error| match RedisError::new(&error, &address, user) {
+        // A server that does not speak TLS waits for more, as one does that is stopped.
+        RedisError::Unreachable { address, message } if error.is_timeout() && is_tls => {
+            RedisError::Unreachable { address, message: format!("{message} (does this port speak TLS?)") }
+        }
+        error => error,
+    })
 }
 
 fn at(like: &ConnectionAddr, host: &str, port: u16) -> ConnectionAddr {

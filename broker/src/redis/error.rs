@@ -120,6 +120,18 @@ pub enum RedisError {
     },
 }
 
+/// By these the library's errors about certificates and handshakes are known.
+const TLS_WORDS: &[&str] = &[
+    "certificate",
+    "Certificate",
+    "CertNot",
+    "UnknownIssuer",
+    "tls",
+    "TLS",
+    "HandshakeFailure",
+    "InvalidMessage",
+];
+
 impl RedisError {
     /// What the client library reports, of the server at `address`, as the user `user`.
     pub(super) fn new(error: &ClientError, address: &str, user: &str) -> Self {
@@ -134,6 +146,8 @@ impl RedisError {
             return Self::Authentication { address, user: user.to_owned(), message };
         }
         match code {
+            // How a script is told that its user may not do something.
+            "ERR" if message.contains("can't run this command") => Self::Permission { address, message },
             "NOPERM" => Self::Permission { address, message },
             "WRONGTYPE" => Self::WrongType {
                 address,
@@ -147,27 +161,15 @@ impl RedisError {
                 Self::Unavailable { address, message: format!("{code} {message}") }
             }
             _ if error.kind() == ErrorKind::Io => {
-                let text = error.to_string();
-                let is_tls = [
-                    "certificate",
-                    "Certificate",
-                    "CertNot",
-                    "UnknownIssuer",
-                    "tls",
-                    "TLS",
-                    "HandshakeFailure",
-                    "InvalidMessage",
-                ]
-                .iter()
-                .any(|word| text.contains(word));
-                if is_tls {
-                    Self::Tls { address, message: text }
-                } else {
-                    Self::Unreachable { address, message: text }
-                }
+                let message = error.to_string();
+                let is_tls = TLS_WORDS.iter().any(|word| message.contains(word));
+                if is_tls { Self::Tls { address, message } } else { Self::Unreachable { address, message } }
             }
             _ if matches!(error.kind(), ErrorKind::Parse | ErrorKind::UnexpectedReturnType) => {
-                Self::Unreachable { address, message: format!("it does not speak Redis' protocol ({error})") }
+                Self::Unreachable {
+                    address,
+                    message: "what answers does not speak Redis' protocol".to_owned(),
+                }
             }
             _ => Self::Refused { address, message: format!("{code} {message}").trim().to_owned() },
         }

@@ -1,10 +1,11 @@
-//! What the embedded queue promises, seen from outside.
+//! What the embedded queue and the one in Redis promise, seen from outside.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of the tests are tests, too")]
 
 mod chunk;
 mod kill;
 mod queue;
+mod redis;
 
 use rastro_broker::{Broker, Chunk, Delivery, EmbeddedBroker, EmbeddedConfig, Payload};
 use rastro_model::{Position, StreamId};

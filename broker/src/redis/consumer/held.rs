@@ -128,7 +128,7 @@ impl Held {
     }
 
     /// Partitions to read from, each with its cursor.
-    pub(in crate::redis) fn to_read(&mut self) -> Vec<(u32, String)> {
+    pub(in crate::redis) fn next_reading(&mut self) -> Vec<(u32, String)> {
         let mut reading: Vec<_> = self
             .partitions
             .iter()
@@ -283,7 +283,7 @@ mod tests {
         held.set_cursor(0, NEW);
         held.put(place(0, 3), chunk(3));
         held.release(&[out[2].id, out[1].id, 999]);
-        assert!(held.to_read().contains(&(0, "0-0".to_owned())));
+        assert!(held.next_reading().contains(&(0, "0-0".to_owned())));
         let wanted: Vec<u64> =
             (0..4).filter(|number| held.wants(0, EntryId { milliseconds: 1, sequence: *number })).collect();
         assert_eq!(wanted, [1, 2]);
@@ -315,7 +315,7 @@ mod tests {
         let out = held.hand_out(usize::MAX);
         held.lease(1, 1, &[0, 1], &[]);
         assert!(held.to_give_up().is_empty());
-        assert_eq!(held.to_read(), [(0, NEW.to_owned())]);
+        assert_eq!(held.next_reading(), [(0, NEW.to_owned())]);
         held.forget(&[out[0].id]);
         assert_eq!(held.to_give_up(), [1]);
         held.lease(1, 2, &[0, 1], &[]);
