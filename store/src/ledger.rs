@@ -175,6 +175,8 @@ impl Crossings {
             ids.iter().map(|id| threads.get(id).copied().unwrap_or_default()).collect();
 
         let mut unpaired: HashSet<(usize, u16)> = HashSet::new();
+        // Of recordings without enter events every call comes by here, and few are new.
+        let mut recent = [(usize::MAX, 0); 256];
         let mut counts_without_thread = vec![0_u64; calls.kinds.len()];
         for (call, (&flags, &thread)) in calls.flags.iter().zip(&calls.thread).enumerate() {
             let Some(number) = number_of[thread as usize] else {
@@ -189,7 +191,12 @@ impl Crossings {
                 thread.last_paired = Some(thread.last_paired.map_or(time, |last| last.max(time)));
             } else if thread.last_paired.is_none() && thread.first.is_none_or(|first| time <= first) {
                 // An open thread has one open call, so one exit of each name is all that can matter.
-                unpaired.insert((number, calls.kind[call]));
+                let exit = (number, calls.kind[call]);
+                let slot = &mut recent[(number * 31 + usize::from(exit.1)) % 256];
+                if *slot != exit {
+                    *slot = exit;
+                    unpaired.insert(exit);
+                }
             }
         }
 

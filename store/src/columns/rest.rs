@@ -37,7 +37,7 @@ pub struct RestSizes {
 }
 
 /// Longest text of unfinished calls and details that is read back, bytes.
-const MAX_DETAILS: usize = 1 << 27;
+const MAX_DETAILS: usize = 1 << 26;
 
 /// Appends the columns.
 pub(super) fn write(

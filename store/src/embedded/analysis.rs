@@ -1,5 +1,7 @@
 //! What the analyzer leaves behind: scores, alarms, and its place.
 
+use std::rc::Rc;
+
 use rastro_model::{Alarm, AlarmId, Container, Position, SegmentId, SegmentScores, StreamId, dataset};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, types::Value};
 
@@ -159,34 +161,42 @@ impl Conditions {
     }
 }
 
-const SCORES: &str = "
-    SELECT job, indices.name, node, identity, containers.name, image, streams.stream, segments.generation,
-        segments.byte_offset, part, detector, window, frames, scores.place, highest
-    FROM analyses JOIN scores ON scores.analysis = analyses.id
-        JOIN indices ON indices.id = analyses.dataset_index
-        JOIN datasets ON datasets.id = indices.dataset
-        JOIN segments ON segments.place = scores.place
-        JOIN streams ON streams.id = segments.stream
-        JOIN origins ON origins.id = origin JOIN containers ON containers.id = container";
-
-fn score_conditions(query: &ScoreQuery) -> Conditions {
+/// The analyses that a query chooses, by index and job.
+fn analyses(connection: &Connection, query: &ScoreQuery) -> Result<Vec<i64>, Failure> {
     let mut conditions = Conditions::default();
     conditions.add_text("datasets.name = ?", query.dataset.as_ref());
     conditions.add_text("indices.name = ?", query.index.as_ref());
     conditions.add_text("job = ?", query.job.as_ref());
-    if let Some(id) = query.segment {
-        conditions.add(
-            "streams.stream = ? AND segments.generation = ? AND segments.byte_offset = ? AND part = ?",
-            [
-                id.stream.0.cast_signed(),
-                id.start.generation.cast_signed(),
-                id.start.offset.cast_signed(),
-                i64::from(id.part),
-            ]
-            .map(Value::Integer),
-        );
-    }
-    conditions
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT analyses.id FROM analyses JOIN indices ON indices.id = dataset_index
+             JOIN datasets ON datasets.id = indices.dataset
+         {} ORDER BY indices.name, job",
+        conditions.text
+    ))?;
+    let analyses = statement.query_map(rusqlite::params_from_iter(conditions.values), |row| row.get(0))?;
+    Ok(analyses.collect::<Result<_, _>>()?)
+}
+
+/// Scores of one analysis, of one segment or (place NULL) of all. The orders that are asked for are those of the two indices of
+/// the table, so that nothing is sorted and reading may stop early.
+fn select_scores(order: &str) -> String {
+    format!(
+        "SELECT job, indices.name, node, identity, containers.name, image, streams.stream, segments.generation,
+             segments.byte_offset, part, detector, window, frames, scores.place, highest
+         FROM scores CROSS JOIN analyses ON analyses.id = scores.analysis
+             JOIN indices ON indices.id = analyses.dataset_index
+             JOIN segments ON segments.place = scores.place
+             JOIN streams ON streams.id = segments.stream
+             JOIN origins ON origins.id = origin JOIN containers ON containers.id = container
+         WHERE scores.analysis = ?1 {order}"
+    )
+}
+
+/// The row of the segment that a query asks for; `None` if it asks for all, an error if there is no such segment.
+fn place_of_query(connection: &Connection, query: &ScoreQuery) -> Result<Option<i64>, Failure> {
+    let located =
+        query.segment.map(|id| segments::locate(connection, id)?.ok_or_else(|| segments::missing(id)));
+    Ok(located.transpose()?.map(|located| located.place))
 }
 
 fn read_scores(row: &Row<'_>) -> Result<StoredScores, Failure> {
@@ -206,18 +216,21 @@ fn read_scores(row: &Row<'_>) -> Result<StoredScores, Failure> {
     Ok(StoredScores { job: row.get(0)?, index: row.get(1)?, node: row.get(2)?, container, scores })
 }
 
-/// Scores in the order of the index.
+/// Scores in the order of the index, one analysis after the other.
 pub(super) fn scores(connection: &Connection, query: &ScoreQuery) -> Result<Vec<StoredScores>, Failure> {
-    let mut conditions = score_conditions(query);
-    conditions.values.push(limit(query.limit));
-    let mut statement = connection.prepare_cached(&format!(
-        "{SCORES}{} ORDER BY scores.place, job, detector, window LIMIT ?",
-        conditions.text
-    ))?;
-    let mut rows = statement.query(rusqlite::params_from_iter(conditions.values))?;
+    let place = place_of_query(connection, query)?;
+    let of_segment = if place.is_some() { "AND scores.place = ?2" } else { "AND ?2 IS NULL" };
+    let limit = query.limit.unwrap_or(usize::MAX);
+    let mut statement = connection
+        .prepare_cached(&select_scores(&format!("{of_segment} ORDER BY scores.place, detector, window")))?;
     let mut scores = Vec::new();
-    while let Some(row) = rows.next()? {
-        scores.push(read_scores(row)?);
+    for analysis in analyses(connection, query)? {
+        let mut rows = statement.query(params![analysis, place])?;
+        while scores.len() < limit
+            && let Some(row) = rows.next()?
+        {
+            scores.push(read_scores(row)?);
+        }
     }
     Ok(scores)
 }
@@ -236,35 +249,35 @@ pub(super) fn top_frames(
     query: &ScoreQuery,
     count: usize,
 ) -> Result<Vec<(StoredScores, usize)>, Failure> {
-    let conditions = score_conditions(query);
-    let mut statement = connection.prepare_cached(&format!(
-        "{SCORES}{} ORDER BY highest DESC, scores.place, job, detector, window",
-        conditions.text
+    let wanted_place = place_of_query(connection, query)?;
+    let mut statement = connection.prepare_cached(&select_scores(
+        "AND ifnull(scores.place = ?2, 1) ORDER BY highest DESC, scores.place, detector, window",
     ))?;
-    let mut rows = statement.query(rusqlite::params_from_iter(conditions.values))?;
     // Best first; among equals the order of the index.
-    let mut best: Vec<(f64, i64, usize, StoredScores)> = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (place, highest): (i64, f64) = (row.get(13)?, row.get(14)?);
-        if best.len() >= count
-            && best.last().is_none_or(|(score, last_place, ..)| {
+    let mut best: Vec<(f64, i64, usize, Rc<StoredScores>)> = Vec::new();
+    for analysis in analyses(connection, query)? {
+        let mut rows = statement.query(params![analysis, wanted_place])?;
+        while let Some(row) = rows.next()? {
+            let (place, highest): (i64, f64) = (row.get(13)?, row.get(14)?);
+            let is_worse_than_last = best.last().is_none_or(|(score, last_place, ..)| {
                 highest < *score || (highest <= *score && place > *last_place)
-            })
-        {
-            break;
-        }
-        let stored = read_scores(row)?;
-        for (number, frame) in stored.scores.frames.iter().enumerate() {
-            let rank = best.partition_point(|(score, other, _, _)| {
-                *score > frame.score || (*score >= frame.score && *other <= place)
             });
-            if rank < count && !frame.score.is_nan() {
-                best.insert(rank, (frame.score, place, number, stored.clone()));
-                best.truncate(count);
+            if best.len() >= count && is_worse_than_last {
+                break;
+            }
+            let stored = Rc::new(read_scores(row)?);
+            for (number, frame) in stored.scores.frames.iter().enumerate() {
+                let rank = best.partition_point(|(score, other, _, _)| {
+                    *score > frame.score || (*score >= frame.score && *other <= place)
+                });
+                if rank < count && !frame.score.is_nan() {
+                    best.insert(rank, (frame.score, place, number, Rc::clone(&stored)));
+                    best.truncate(count);
+                }
             }
         }
     }
-    Ok(best.into_iter().map(|(_, _, number, stored)| (stored, number)).collect())
+    Ok(best.into_iter().map(|(_, _, number, stored)| (Rc::unwrap_or_clone(stored), number)).collect())
 }
 
 /// Alarms, most recent first.

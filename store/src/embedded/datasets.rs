@@ -130,13 +130,25 @@ pub(super) fn delete(transaction: &Transaction<'_>, dataset: &str) -> Result<(),
     Ok(())
 }
 
+/// Pages that are given back in one step. Pages from the end of the file move into the holes by way of the journal, which thus
+/// stays small; between two steps other writers get their turn.
+const VACUUM_STEP: u32 = 4096;
+
 /// Gives free pages back to the file system. What readers still look at is given back later.
-pub(super) fn give_room_back(connection: &Connection) -> Result<(), Failure> {
-    // Each step frees a page, so the statement has to be run to its end.
-    let mut statement = connection.prepare("PRAGMA incremental_vacuum")?;
-    let mut rows = statement.query([])?;
-    while rows.next()?.is_some() {}
+pub(super) fn give_room_back(connection: &Connection) -> rusqlite::Result<()> {
+    let free_pages = || connection.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0));
+    let mut free = free_pages()?;
+    while free > 0 {
+        // Each row of the answer is a page freed, so the statement has to be run to its end.
+        let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({VACUUM_STEP})"))?;
+        let mut rows = statement.query([])?;
+        while rows.next()?.is_some() {}
+        let left = free_pages()?;
+        if left >= free {
+            break;
+        }
+        free = left;
+    }
     // Answers with a row that says whether readers were in the way; that is no error.
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    Ok(())
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }

@@ -135,7 +135,7 @@ const TABLES: &str = "
         frames BLOB NOT NULL
     );
     CREATE UNIQUE INDEX scores_by_segment ON scores (analysis, place, detector, window);
-    CREATE INDEX scores_by_highest ON scores (analysis, highest);
+    CREATE INDEX scores_by_highest ON scores (analysis, highest DESC, place, detector, window);
     CREATE TABLE alarms (
         analysis INTEGER NOT NULL,
         id TEXT NOT NULL,
@@ -172,13 +172,16 @@ pub(super) fn open_writer(path: &Path, busy_timeout: Duration) -> Result<Connect
         "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
          PRAGMA journal_size_limit = 16777216; PRAGMA foreign_keys = OFF;",
     )?;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if version(&transaction)? == 0 {
-        transaction.execute_batch(TABLES)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", VERSION)?;
+    if version(&connection)? == 0 {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Another process may have been first.
+        if version(&transaction)? == 0 {
+            transaction.execute_batch(TABLES)?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+        }
+        transaction.commit()?;
     }
-    transaction.commit()?;
     Ok(connection)
 }
 

@@ -178,6 +178,18 @@ async fn the_best_frames_are_those_that_a_full_sort_finds() {
         assert_eq!(found, all[..count.min(all.len())]);
     }
     assert!(store.top_frames(&of_job("other"), 3).await.unwrap().is_empty());
+    let one = ScoreQuery { segment: Some(segment(1, 50, 60).id), ..of_job("live") };
+    let found = store.top_frames(&one, 9).await.unwrap();
+    assert_eq!(found.len(), 4);
+    assert!(found.iter().all(|(stored, _)| Some(stored.scores.segment) == one.segment));
+
+    // Over several analyses the best of all.
+    let mut other = batch("other");
+    other.scores.push(scores(&segment(1, 0, 10), 6, &[22.0, 30.0, 0.0]));
+    store.write_analysis(&other).await.unwrap();
+    let found = store.top_frames(&ScoreQuery::default(), 2).await.unwrap();
+    let found: Vec<_> = found.iter().map(|(stored, frame)| (stored.job.as_str(), *frame)).collect();
+    assert_eq!(found, [("other", 1), ("other", 0)]);
 }
 
 #[tokio::test]
