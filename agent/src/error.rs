@@ -39,7 +39,7 @@ pub enum AgentError {
         message: String,
     },
     /// The declared format of a recording cannot be used.
-    #[error("format of `{path}`: {source}")]
+    #[error("`{path}`: {source}")]
     Format {
         /// The recording.
         path: PathBuf,

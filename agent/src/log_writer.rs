@@ -176,7 +176,8 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Rotates files that are too old and deletes what need not be kept. To be called now and then when nothing is appended.
+    /// Rotates files of this writer that are too old and deletes what need not be kept of the whole folder. To be called now and then
+    /// when nothing is appended.
     pub fn maintain(&mut self) -> Result<(), AgentError> {
         for number in 0..self.logs.len() {
             if self.logs[number].is_aged(&self.config) {

@@ -228,6 +228,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_kind_is_named_by_its_name_a_preset_or_a_format_string() {
+        assert_eq!(RecordingKind::named("strace").unwrap(), RecordingKind::Strace);
+        let rocha = Format::named("rocha").unwrap().text().to_owned();
+        assert_eq!(RecordingKind::named("rocha").unwrap(), RecordingKind::Text { format: rocha.clone() });
+        assert_eq!(RecordingKind::named(&rocha).unwrap(), RecordingKind::Text { format: rocha });
+        let error = RecordingKind::named("%evt.typ").unwrap_err().to_string();
+        assert!(error.contains("--format") && error.contains("evt.type"), "{error}");
+    }
+
+    #[test]
     fn a_stem_is_the_name_without_endings_that_say_what_a_file_is() {
         for (name, expected) in [
             ("/a/web-01.log.gz", "web-01"),

@@ -68,8 +68,16 @@ pub fn replay(
         let mut watch = |progress: Progress| {
             watch(Progress { done_bytes: done_before + progress.done_bytes, total_bytes });
         };
-        Player { writer, report: &mut report, logs: Vec::new(), last_line: Vec::new(), last_log: None }
-            .play(source.as_mut(), plan.speed, &mut watch, cancel)?;
+        let counted_lines = report.lines;
+        let mut player = Player {
+            writer,
+            report: &mut report,
+            logs: Vec::new(),
+            last_line: Vec::new(),
+            last_log: None,
+            counted_lines,
+        };
+        player.play(source.as_mut(), plan.speed, &mut watch, cancel)?;
         if report.cancelled {
             break;
         }
@@ -95,6 +103,8 @@ struct Player<'r> {
     /// The line that was written last, for its time.
     last_line: Vec<u8>,
     last_log: Option<usize>,
+    /// Lines of the report that the metrics know of.
+    counted_lines: u64,
 }
 
 struct PlayedLog {
@@ -124,6 +134,7 @@ impl Player<'_> {
         let mut unreported_bytes = 0;
         while !cancel.load(Ordering::Relaxed) {
             let Some(lines) = source.next_lines()? else {
+                self.count(&mut unreported_bytes);
                 self.end(source);
                 return Ok(());
             };
@@ -136,10 +147,11 @@ impl Player<'_> {
             self.report.bytes += written;
             unreported_bytes += written;
             if unreported_bytes >= REPORT_EVERY_BYTES || pacer.is_some() {
-                unreported_bytes = 0;
+                self.count(&mut unreported_bytes);
                 watch(source.progress());
             }
         }
+        self.count(&mut unreported_bytes);
         self.report.cancelled = true;
         self.end(source);
         Ok(())
@@ -178,8 +190,6 @@ impl Player<'_> {
         self.writer.append(played.id, lines)?;
         let count = memchr_iter(b'\n', lines).count() as u64;
         self.report.lines += count;
-        metrics::counter!("rastro_agent_lines_total").increment(count);
-        metrics::counter!("rastro_agent_bytes_total").increment(lines.len() as u64);
         Ok(lines.len() as u64)
     }
 
@@ -208,6 +218,13 @@ impl Player<'_> {
             position = end;
         }
         Ok(written + self.write(log, &lines[start..], cancel)?)
+    }
+
+    /// Passes what was written since the last time on to the metrics.
+    fn count(&mut self, unreported_bytes: &mut u64) {
+        metrics::counter!("rastro_agent_lines_total").increment(self.report.lines - self.counted_lines);
+        metrics::counter!("rastro_agent_bytes_total").increment(std::mem::take(unreported_bytes));
+        self.counted_lines = self.report.lines;
     }
 
     fn remember_last(&mut self, log: usize, lines: &[u8]) {

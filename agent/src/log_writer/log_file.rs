@@ -227,6 +227,11 @@ impl LogFile {
             .take(log_header::MAX_LENGTH as u64)
             .read_until(b'\n', &mut header_line)
             .context("read", &self.path)?;
+        if header_line.len() < self.header_line.len() && self.header_line.starts_with(&header_line) {
+            // A file without lines whose header was cut: it is begun again.
+            fs::remove_file(&self.path).context("remove", &self.path)?;
+            return Ok(None);
+        }
         if !(header_line.starts_with(log_header::MAGIC) && header_line.ends_with(b"\n")) {
             // Not a file of ours (it would have appeared with its header): it is rotated away untouched before anything is written.
             header_line.clear();
@@ -260,7 +265,7 @@ impl LogFile {
     /// Opens the file being written; a new one appears with its header in it.
     fn open(&mut self) -> Result<(), AgentError> {
         if self.current.is_none() {
-            let new = self.state_path.with_extension("log");
+            let new = self.state_path.with_extension("first");
             fs::write(&new, &self.header_line).context("write", &new)?;
             fs::rename(&new, &self.path).context("make", &self.path)?;
             self.current = Some(Current {

@@ -161,34 +161,38 @@ fn place(
     logs: &mut Vec<LogHeader>,
     last_log: usize,
 ) -> Option<usize> {
-    let Ok(event) = format.parse_line(line, DayBase::default()) else { return Some(last_log) };
-    let is_new_day = clock.is_some_and(|clock| {
-        let is_new_day = clock.passes_midnight(event.time_ns);
-        if is_new_day {
+    let mut router = router;
+    if let Some(clock) = clock {
+        let Ok(event) = format.parse_line(line, DayBase::default()) else { return Some(last_log) };
+        if clock.passes_midnight(event.time_ns) {
             base.date = Some(date_text(clock.day));
+            match &mut router {
+                Some(router) => router.forget(),
+                None => logs.push(base.clone()),
+            }
         }
-        is_new_day
-    });
-    let Some(router) = router else {
-        if is_new_day {
-            logs.push(base.clone());
-        }
-        return Some(logs.len() - 1);
-    };
-    if is_new_day {
-        router.logs.clear();
-        router.last_log = None;
     }
-    let Some(id) = event.container_id else { return router.log_of(b"", base, logs, Container::clone) };
-    router.log_of(id, base, logs, |base| {
-        let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        let container = Container {
-            id: container_id(id),
-            name: text(event.container_name),
-            image: text(event.container_image),
-        };
-        if container.id == base.id { merge(container, base) } else { container }
-    })
+    let Some(router) = router else { return Some(logs.len() - 1) };
+    match format.container_of(line) {
+        Some(id) => router.log_of(id, base, logs, |base| container_in(line, id, format, base)),
+        // `<NA>`, or no event at all.
+        None if format.parse_line(line, DayBase::default()).is_ok() => {
+            router.log_of(b"", base, logs, Container::clone)
+        }
+        None => Some(last_log),
+    }
+}
+
+/// The container `id` with what the line says of it.
+fn container_in(line: &[u8], id: &[u8], format: &Format, base: &Container) -> Container {
+    let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let event = format.parse_line(line, DayBase::default()).ok();
+    let container = Container {
+        id: container_id(id),
+        name: text(event.and_then(|event| event.container_name)),
+        image: text(event.and_then(|event| event.container_image)),
+    };
+    if container.id == base.id { merge(container, base) } else { container }
 }
 
 /// What a line says of a container, with what is known of it anyway.
@@ -210,6 +214,12 @@ struct Router {
 }
 
 impl Router {
+    /// From here on every container has a new log.
+    fn forget(&mut self) {
+        self.logs.clear();
+        self.last_log = None;
+    }
+
     /// The log of the container `id`, made as `container` says when it is first seen; `None` if there are too many.
     fn log_of(
         &mut self,

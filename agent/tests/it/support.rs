@@ -75,3 +75,34 @@ pub(crate) fn contents(logs: &Path) -> BTreeMap<String, Vec<u8>> {
 pub(crate) fn count_lines(contents: &BTreeMap<String, Vec<u8>>) -> u64 {
     contents.values().map(|text| text.split_inclusive(|&byte| byte == b'\n').count() as u64).sum()
 }
+
+/// A header of a container `id` in the default format.
+pub(crate) fn header(id: &str) -> LogHeader {
+    LogHeader {
+        version: 1,
+        format: rastro_format::DEFAULT.to_owned(),
+        dataset: None,
+        container: rastro_model::Container { id: id.to_owned(), name: None, image: None },
+        architecture: None,
+        date: None,
+    }
+}
+
+/// Lines of `calls` calls that go to and fro between `containers` containers, in sysdig's rich form.
+pub(crate) fn rich_recording(calls: u64, containers: u64) -> String {
+    use std::fmt::Write;
+    let mut text = String::new();
+    for call in 0..calls {
+        let container = (call * 7 / 3) % containers;
+        writeln!(
+            text,
+            "{call} 2022-03-31T18:13:{:02}.{:09}+0000 0 {container:012x} shop-{container} shop:1 10 {} sh 0 < file read 5 {call} res={call} data={} ",
+            16 + call / 1000 % 40,
+            call % 1000 * 1_000_000,
+            10 + container,
+            "x".repeat((call * 31 % 57) as usize),
+        )
+        .unwrap();
+    }
+    text
+}
