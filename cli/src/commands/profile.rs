@@ -9,8 +9,6 @@ mod transfer;
 
 use std::process::ExitCode;
 
-use rastro_store::Store;
-
 use super::Context;
 use crate::{
     args::ProfileAction,

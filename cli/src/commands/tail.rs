@@ -126,7 +126,7 @@ impl Tail {
     async fn rendered(&mut self, decoder: &Decoder, line: &[u8]) -> anyhow::Result<Option<(i64, String)>> {
         match decoder.decode(line) {
             Decoded::Call(call) => {
-                let rarity = self.rarities.of(decoder.container(), &call.name).await;
+                let rarity = self.rarities.of(decoder.workload(), &call.name).await;
                 Ok(Some((call.time_ns.unwrap_or(0), self.screen.call(&call, rarity)?)))
             }
             Decoded::NoCall => Ok(None),

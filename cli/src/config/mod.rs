@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use check::format_of;
 pub(crate) use default_file::DEFAULT_FILE;
-pub(crate) use load::{ConfigError, Sources, load};
+pub(crate) use load::{Sources, load};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,4 +6,4 @@ mod server;
 
 pub(crate) use health::{Health, RoleState};
 pub(crate) use logging::init as init_logging;
-pub(crate) use server::{Server, recorder};
+pub(crate) use server::Server;

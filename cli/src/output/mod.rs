@@ -1,5 +1,6 @@
 //! What commands print: tables for people, JSON for programs, colours where wanted.
 
+pub(crate) mod frames;
 pub(crate) mod progress;
 pub(crate) mod reason;
 pub(crate) mod text;
@@ -17,7 +18,7 @@ pub(crate) fn colours() -> bool {
 /// A table without frames, as wide as the terminal.
 pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     if !std::io::stdout().is_terminal() {
         table.set_content_arrangement(ContentArrangement::Disabled);
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::{Context, bail};
 use rastro_analyzer::Profile;
-use rastro_model::{Container, ProfileRef};
+use rastro_model::ProfileRef;
 use rastro_store::{ProfileSummary, Store};
 
 /// Which profile.
@@ -39,16 +39,6 @@ impl ProfileReference {
             );
         }
         Ok(Self { name: name.to_owned(), version })
-    }
-
-    /// The latest version of the profile that `container` is compared with: that of its image; where the image is unknown, that of
-    /// its name, else of its id.
-    pub(crate) fn of_container(container: &Container) -> Self {
-        let known = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let name = known(&container.image)
-            .or_else(|| known(&container.name))
-            .unwrap_or_else(|| container.id.clone());
-        Self { name, version: None }
     }
 
     /// The profile as it is stored.

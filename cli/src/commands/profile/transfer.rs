@@ -9,7 +9,6 @@ use std::{
 use anyhow::{Context as _, bail};
 use rastro_analyzer::Profile;
 use rastro_model::ProfileRef;
-use rastro_store::Store;
 use serde_json::json;
 
 use super::{Context, ProfileReference, to_store};

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use rastro_format::{DayBase, Format};
 use rastro_model::{Container, Direction, Event, syscall};
 
-use super::{Context, files};
+use super::{Context, files, rarity::Workload};
 use crate::config::format_of;
 
 /// Lines by which a format is recognised.
@@ -18,6 +18,8 @@ pub(super) struct Declared {
     format: Format,
     /// It was given with this command, so that nothing is recognised against it.
     is_explicit: bool,
+    /// Dataset of files that name none.
+    dataset: String,
 }
 
 /// The format of files without a header: `--format`, else the configuration's.
@@ -25,7 +27,7 @@ pub(super) fn declared_format(context: &Context, flag: Option<&str>) -> anyhow::
     let (text, key) =
         flag.map_or((&*context.config.transformer.format, "transformer.format"), |flag| (flag, "--format"));
     let format = format_of(text).with_context(|| format!("`{key}`"))?;
-    Ok(Declared { format, is_explicit: flag.is_some() })
+    Ok(Declared { format, is_explicit: flag.is_some(), dataset: context.config.dataset.name.clone() })
 }
 
 /// Reads the lines of one file.
@@ -34,6 +36,7 @@ pub(super) struct Decoder {
     format: Format,
     day: DayBase,
     container: Container,
+    workload: Workload,
 }
 
 /// What a line is.
@@ -70,7 +73,9 @@ impl Decoder {
             let format =
                 format_of(&header.format).with_context(|| format!("header of `{}`", path.display()))?;
             let day = header.date.as_deref().and_then(DayBase::from_date).unwrap_or_default();
-            return Ok(Self { format, day, container: header.container });
+            let dataset = header.dataset.unwrap_or_else(|| declared.dataset.clone());
+            let workload = Workload { image: header.container.image.clone(), dataset };
+            return Ok(Self { format, day, container: header.container, workload });
         }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let container = Container { id: stem, name: None, image: None };
@@ -84,12 +89,13 @@ impl Decoder {
                 format = known;
             }
         }
-        Ok(Self { format, day, container })
+        let workload = Workload { image: None, dataset: declared.dataset.clone() };
+        Ok(Self { format, day, container, workload })
     }
 
-    /// The container whose file it is.
-    pub(super) const fn container(&self) -> &Container {
-        &self.container
+    /// What the container of the file runs.
+    pub(super) const fn workload(&self) -> &Workload {
+        &self.workload
     }
 
     /// What `line` is.
@@ -138,8 +144,11 @@ mod tests {
         let path = folder.path().join("0123456789ab.log");
         let line = "3334 2022-03-31T18:13:17.231143686+0000 < IPC futex 0 -110  res=-110(ETIMEDOUT) ";
         std::fs::write(&path, format!("{line}\n")).unwrap();
-        let declared =
-            |name: &str, is_explicit| Declared { format: Format::named(name).unwrap(), is_explicit };
+        let declared = |name: &str, is_explicit| Declared {
+            format: Format::named(name).unwrap(),
+            is_explicit,
+            dataset: "web".to_owned(),
+        };
         // A format that does not fit gives way to what the lines say, unless it was asked for.
         for declared in [declared("rocha", false), declared("lidds-2019", false)] {
             let decoder = Decoder::of_file(&path, &declared).unwrap();
@@ -158,7 +167,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
         std::fs::write(&path, "").unwrap();
-        let declared = Declared { format: Format::named("rocha").unwrap(), is_explicit: true };
+        let declared = Declared {
+            format: Format::named("rocha").unwrap(),
+            is_explicit: true,
+            dataset: "web".to_owned(),
+        };
         let decoder = Decoder::of_file(&path, &declared).unwrap();
         let decoded = |direction: &str, name: &str| {
             decoder.decode(

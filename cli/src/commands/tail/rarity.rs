@@ -1,9 +1,11 @@
 //! How usual a call is, as a profile knows it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use rastro_analyzer::Profile;
-use rastro_model::Container;
 use rastro_store::Store;
 
 use super::Context;
@@ -62,35 +64,59 @@ pub(super) struct Rarities {
     /// The one that was asked for; it holds for every container.
     given: Option<Known>,
     store: Option<Arc<dyn Store>>,
-    /// Profiles of images, as they are needed; `None` for an image that has none.
-    by_name: HashMap<String, Option<Known>>,
+    /// Names of the profiles that there are.
+    names: BTreeSet<String>,
+    /// Those of them that were needed so far; `None` for one that cannot be read.
+    read: HashMap<String, Option<Known>>,
 }
 
 impl Rarities {
     /// The profile of that name, or that of each container's image where none is given.
     pub(super) async fn open(context: &Context, profile: Option<&str>) -> anyhow::Result<Self> {
-        let Some(profile) = profile else {
+        let mut rarities = Self { given: None, store: None, names: BTreeSet::new(), read: HashMap::new() };
+        if let Some(profile) = profile {
+            let (_, profile) =
+                ProfileReference::parse(profile)?.load(context.store_to_read()?.as_ref()).await?;
+            rarities.given = Some(Known::new(&profile));
+        } else if context.data_dir.store().is_file() {
             // Without a store there is no profile, and calls are shown all the same.
-            let store = context.data_dir.store().is_file().then(|| context.store_to_read()).transpose()?;
-            return Ok(Self { given: None, store, by_name: HashMap::new() });
-        };
-        let reference = ProfileReference::parse(profile)?;
-        let (_, profile) = reference.load(context.store_to_read()?.as_ref()).await?;
-        Ok(Self { given: Some(Known::new(&profile)), store: None, by_name: HashMap::new() })
+            let store = context.store_to_read()?;
+            rarities.names =
+                store.profiles().await?.into_iter().map(|summary| summary.profile.name).collect();
+            rarities.store = Some(store);
+        }
+        Ok(rarities)
     }
 
-    /// How usual the call `name` is in that container; `None` where no profile tells.
-    pub(super) async fn of(&mut self, container: &Container, name: &str) -> Option<Rarity> {
+    /// How usual the call `name` is in that workload; `None` where no profile tells.
+    pub(super) async fn of(&mut self, workload: &Workload, name: &str) -> Option<Rarity> {
         if let Some(given) = &self.given {
             return Some(given.rarity(name));
         }
         let store = self.store.as_deref()?;
-        let reference = ProfileReference::of_container(container);
-        if !self.by_name.contains_key(&reference.name) {
+        let profile = workload.profile(&self.names)?;
+        if !self.read.contains_key(profile) {
+            let reference = ProfileReference { name: profile.to_owned(), version: None };
             let known = reference.load(store).await.ok().map(|(_, profile)| Known::new(&profile));
-            self.by_name.insert(reference.name.clone(), known);
+            self.read.insert(profile.to_owned(), known);
         }
-        self.by_name.get(&reference.name)?.as_ref().map(|known| known.rarity(name))
+        self.read.get(profile)?.as_ref().map(|known| known.rarity(name))
+    }
+}
+
+/// What a container runs, as far as its log file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Workload {
+    pub(super) image: Option<String>,
+    pub(super) dataset: String,
+}
+
+impl Workload {
+    /// The profile that the analyzer compares it with: that of its image; without an image that of its dataset, else the only one.
+    fn profile<'a>(&'a self, names: &'a BTreeSet<String>) -> Option<&'a str> {
+        let name = self.image.as_ref().unwrap_or(&self.dataset);
+        let only_one = || names.first().filter(|_| self.image.is_none() && names.len() == 1);
+        names.get(name).or_else(only_one).map(String::as_str)
     }
 }
 
@@ -109,5 +135,17 @@ mod tests {
         assert_eq!(known.rarity("unlink"), Rarity::Rare);
         assert_eq!(known.rarity("never"), Rarity::NeverSeen);
         assert_eq!(known.rarity("execve"), Rarity::NeverSeen);
+    }
+
+    #[test]
+    fn a_workload_has_the_profile_that_the_analyzer_takes() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<BTreeSet<_>>();
+        let workload =
+            |image: Option<&str>| Workload { image: image.map(str::to_owned), dataset: "web".to_owned() };
+        assert_eq!(workload(Some("shop:1")).profile(&names(&["shop:1", "web"])), Some("shop:1"));
+        assert_eq!(workload(Some("shop:2")).profile(&names(&["shop:1"])), None);
+        assert_eq!(workload(None).profile(&names(&["shop:1", "web"])), Some("web"));
+        assert_eq!(workload(None).profile(&names(&["shop:1"])), Some("shop:1"));
+        assert_eq!(workload(None).profile(&names(&["a", "b"])), None);
     }
 }

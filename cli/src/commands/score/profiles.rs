@@ -1,0 +1,123 @@
+//! Which profile scores what, and models that a profile was not trained with.
+
+use std::{collections::HashMap, sync::Arc};
+
+use anyhow::bail;
+use rastro_analyzer::{ModelSpec, Profile, Scorer, Trainer, TrainingOptions};
+use rastro_model::{ProfileRef, Segment};
+use rastro_store::Store;
+
+use crate::{
+    commands::{
+        analyzer_input::pages,
+        profile::ProfileReference,
+    },
+    output::text,
+    roles::analyzer::{Profiles, Settings},
+};
+
+/// Profiles to score with.
+pub(super) struct ChosenProfiles {
+    store: Arc<dyn Store>,
+    settings: Settings,
+    /// The one that was named, if one was.
+    named: Option<ProfileRef>,
+    /// Models that were asked for; none means all of the profile.
+    models: Vec<ModelSpec>,
+    profiles: Profiles,
+    /// Profiles that have every model that was asked for.
+    complete: HashMap<ProfileRef, Arc<Profile>>,
+}
+
+impl ChosenProfiles {
+    pub(super) async fn new(
+        store: &Arc<dyn Store>,
+        settings: &Settings,
+        named: Option<&str>,
+        models: Vec<ModelSpec>,
+    ) -> anyhow::Result<Self> {
+        let named = match named {
+            Some(text) => Some(ProfileReference::parse(text)?.resolve(store.as_ref()).await?.summary.profile),
+            None => None,
+        };
+        let mut profiles = Profiles::default();
+        profiles.refresh(store.as_ref()).await?;
+        Ok(Self {
+            store: Arc::clone(store),
+            settings: settings.clone(),
+            named,
+            models,
+            profiles,
+            complete: HashMap::new(),
+        })
+    }
+
+    /// A scorer for the workload of `segment`; `None` if there is no profile for it.
+    pub(super) async fn scorer(&mut self, segment: &Segment) -> anyhow::Result<Option<Scorer>> {
+        let Some(reference) = self.named.clone().or_else(|| self.profiles.choose(segment)) else {
+            return Ok(None);
+        };
+        let profile = match self.complete.get(&reference) {
+            Some(profile) => Arc::clone(profile),
+            None => {
+                let profile = self.profiles.read(self.store.as_ref(), &reference).await?;
+                let profile = self.completed(profile, &reference).await?;
+                self.complete.insert(reference.clone(), Arc::clone(&profile));
+                profile
+            }
+        };
+        Ok(Some(Scorer::new(profile, reference.version, self.settings.scoring(self.models.clone()))?))
+    }
+
+    /// The profile, with the models that were asked for and that it lacks trained from the calls that it was trained on itself.
+    async fn completed(
+        &self,
+        profile: Arc<Profile>,
+        reference: &ProfileRef,
+    ) -> anyhow::Result<Arc<Profile>> {
+        let known = profile.models();
+        let missing: Vec<String> =
+            self.models.iter().filter(|model| !known.contains(model)).map(ToString::to_string).collect();
+        if missing.is_empty() {
+            return Ok(profile);
+        }
+        let options = TrainingOptions { models: self.models.clone(), frame: self.settings.frame };
+        let mut trainer = Trainer::new(&profile.name, &options);
+        let mut indices: Vec<&str> = profile.sources().iter().map(|source| source.index.as_str()).collect();
+        indices.sort_unstable();
+        indices.dedup();
+        for index in indices {
+            let mut pages = pages(&self.store, index);
+            while let Some(page) = pages.recv().await {
+                for stored in page? {
+                    let segment = &stored.segment;
+                    let is_source = profile.sources().iter().any(|source| {
+                        source.index == segment.index
+                            && source.container == segment.container.id
+                            && segment.calls.time_ns.first().is_some_and(|&first| first >= source.start_ns)
+                            && segment.calls.time_ns.last().is_some_and(|&last| last <= source.end_ns)
+                    });
+                    if is_source {
+                        trainer.learn(segment);
+                    }
+                }
+            }
+        }
+        let trained = trainer.finish(profile.created_ns);
+        if trained.training().calls != profile.training().calls {
+            bail!(
+                "profile `{}@{}` has no model {}, and only {} of the {} calls that it was trained on are still stored: \
+                 train it with `rastro train DATASET --profile {} --detector {}`",
+                reference.name,
+                reference.version,
+                missing.join(", "),
+                text::count(trained.training().calls),
+                text::count(profile.training().calls),
+                reference.name,
+                missing.join(" --detector "),
+            );
+        }
+        tracing::warn!(profile = reference.name, models = missing.join(", "), "trained from the profile's own sources");
+        Ok(Arc::new(trained))
+    }
+}

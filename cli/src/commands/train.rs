@@ -1,0 +1,167 @@
+//! `rastro train`: stored calls to profiles.
+
+use std::{
+    collections::BTreeMap,
+    process::ExitCode,
+    sync::Arc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use rastro_analyzer::{Profile, Trainer, TrainingOptions};
+use rastro_model::Segment;
+use rastro_store::{Store, StoreError};
+use serde::Serialize;
+
+use super::{
+    Context,
+    analyzer_input::{is_wanted, is_within, pages, targets},
+    profile::to_store,
+};
+use crate::{
+    args::TrainArgs,
+    output::{self, progress, text},
+    roles::analyzer::{Settings, model_specs, workload_name},
+};
+
+/// What was learned of one workload.
+#[derive(Debug, Serialize)]
+struct Trained {
+    profile: String,
+    version: u32,
+    models: Vec<String>,
+    calls: u64,
+    /// 1 − the estimated share of windows that are still to be seen for the first time (Good and Turing).
+    completeness: f64,
+    bytes: u64,
+    seconds: f64,
+}
+
+pub(super) async fn train(context: &Context, arguments: &TrainArgs) -> anyhow::Result<ExitCode> {
+    let settings = Settings::new(&context.config)?;
+    let options = TrainingOptions { models: models(&settings, context, arguments)?, ..settings.training() };
+    let (from_ns, to_ns) = (time("--from", arguments.from.as_deref())?, time("--to", arguments.to.as_deref())?);
+    let store = context.store_to_write()?;
+    let datasets = store.datasets().await?;
+    let begun = Instant::now();
+
+    let mut targets_to_learn = Vec::new();
+    for name in &arguments.datasets {
+        targets_to_learn.extend(targets(&datasets, name)?);
+    }
+    let total: u64 = targets_to_learn.iter().map(|target| target.index.calls).sum();
+    let bar = if context.quiet { indicatif::ProgressBar::hidden() } else { progress::items(total, "learning") };
+    let mut trainers: BTreeMap<String, Trainer> = BTreeMap::new();
+    for target in &targets_to_learn {
+        let mut pages = pages(&store, &target.index.name);
+        while let Some(page) = pages.recv().await {
+            for stored in page? {
+                let segment = &stored.segment;
+                bar.inc(segment.calls.len() as u64);
+                if !is_wanted(&segment.container, arguments.container.as_deref())
+                    || !is_within(segment, from_ns, to_ns)
+                {
+                    continue;
+                }
+                let name = arguments.profile.as_deref().unwrap_or_else(|| workload_name(segment));
+                if !trainers.contains_key(name) {
+                    let trainer = trainer(store.as_ref(), name, &options, arguments.add).await?;
+                    trainers.insert(name.to_owned(), trainer);
+                }
+                learn(&mut trainers, name, segment);
+            }
+        }
+    }
+    bar.finish_and_clear();
+    if trainers.is_empty() {
+        bail!("there are no calls to learn from: check --container, --from and --to against `rastro datasets`");
+    }
+
+    let mut trained = Vec::new();
+    for (_, trainer) in trainers {
+        let profile = trainer.finish(now_ns());
+        trained.push(publish(&store, &profile, begun).await?);
+    }
+    if arguments.json {
+        output::json(&trained)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for profile in &trained {
+        output::line(format!(
+            "profile {}@{}: learned {} calls, {:.2} % complete; {}; {} bytes; {:.1} s",
+            text::printable(&profile.profile),
+            profile.version,
+            text::count(profile.calls),
+            profile.completeness * 100.0,
+            profile.models.join(", "),
+            text::count(profile.bytes),
+            profile.seconds
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn models(
+    settings: &Settings,
+    context: &Context,
+    arguments: &TrainArgs,
+) -> anyhow::Result<Vec<rastro_analyzer::ModelSpec>> {
+    if arguments.detector.is_empty() && arguments.window.is_empty() {
+        return Ok(settings.models.clone());
+    }
+    let analyzer = &context.config.analyzer;
+    let detectors = if arguments.detector.is_empty() { &analyzer.detectors } else { &arguments.detector };
+    let windows = if arguments.window.is_empty() { &analyzer.windows } else { &arguments.window };
+    model_specs(detectors, windows)
+}
+
+/// A trainer that starts anew, or one that goes on with the latest version.
+async fn trainer(
+    store: &dyn Store,
+    name: &str,
+    options: &TrainingOptions,
+    add: bool,
+) -> anyhow::Result<Trainer> {
+    if !add {
+        return Ok(Trainer::new(name, options));
+    }
+    match store.profile(name, None).await {
+        Ok(stored) => Ok(Trainer::resume(Profile::from_bytes(&stored.bytes)?, options.frame)),
+        Err(StoreError::NotFound { .. }) => Ok(Trainer::new(name, options)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn learn(trainers: &mut BTreeMap<String, Trainer>, name: &str, segment: &Segment) {
+    if let Some(trainer) = trainers.get_mut(name) {
+        trainer.learn(segment);
+    }
+}
+
+async fn publish(store: &Arc<dyn Store>, profile: &Profile, begun: Instant) -> anyhow::Result<Trained> {
+    let stored = to_store(profile);
+    let version = store.put_profile(&stored).await?;
+    Ok(Trained {
+        profile: profile.name.clone(),
+        version,
+        models: stored.summary.models,
+        calls: stored.summary.calls,
+        completeness: profile.completeness(),
+        bytes: stored.summary.bytes,
+        seconds: begun.elapsed().as_secs_f64(),
+    })
+}
+
+fn time(flag: &str, text: Option<&str>) -> anyhow::Result<Option<i64>> {
+    let Some(text) = text else { return Ok(None) };
+    let timestamp: Timestamp = text
+        .parse()
+        .with_context(|| format!("`{flag} {text}`: expected a time such as 2026-11-21T08:00:00Z"))?;
+    Ok(i64::try_from(timestamp.as_nanosecond()).ok())
+}
+
+fn now_ns() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
+}

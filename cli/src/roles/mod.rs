@@ -1,0 +1,48 @@
+//! The roles: what each runs, and how they are started and stopped together.
+
+pub(crate) mod agent;
+pub(crate) mod analyzer;
+mod pipeline;
+
+pub(crate) use pipeline::{Pipeline, glob_of};
+
+/// Which roles a process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Roles {
+    /// Log files: rotation and retention.
+    pub(crate) agent: bool,
+    /// Log files to chunks.
+    pub(crate) shipper: bool,
+    /// Chunks to segments.
+    pub(crate) transformer: bool,
+    /// Segments to scores.
+    pub(crate) analyzer: bool,
+}
+
+impl Roles {
+    const NONE: Self = Self { agent: false, shipper: false, transformer: false, analyzer: false };
+    /// All of them: `rastro run`.
+    pub(crate) const ALL: Self = Self { agent: true, shipper: true, transformer: true, analyzer: true };
+    /// Everything behind the log files: `rastro replay` is the agent itself.
+    pub(crate) const BEHIND_LOGS: Self = Self { agent: false, ..Self::ALL };
+    /// `rastro agent`
+    pub(crate) const AGENT: Self = Self { agent: true, ..Self::NONE };
+    /// `rastro shipper`
+    pub(crate) const SHIPPER: Self = Self { shipper: true, ..Self::NONE };
+    /// `rastro transformer`
+    pub(crate) const TRANSFORMER: Self = Self { transformer: true, ..Self::NONE };
+    /// `rastro analyzer`
+    pub(crate) const ANALYZER: Self = Self { analyzer: true, ..Self::NONE };
+
+    /// The word of the command that runs these roles.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ALL => "run",
+            Self::AGENT => "agent",
+            Self::SHIPPER => "shipper",
+            Self::TRANSFORMER => "transformer",
+            Self::ANALYZER => "analyzer",
+            _ => "replay",
+        }
+    }
+}
