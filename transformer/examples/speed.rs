@@ -57,7 +57,7 @@ fn chunks(text: &[u8]) -> Result<Vec<Chunk>> {
         let limit = (start + CHUNK_BYTES).min(text.len());
         let end =
             text[start..limit].iter().rposition(|&byte| byte == b'\n').map_or(limit, |last| start + last + 1);
-        let lines = text[start..end].iter().filter(|&&byte| byte == b'\n').count() as u32;
+        let lines = text[start..end].split_inclusive(|&byte| byte == b'\n').count() as u32;
         chunks.push(Chunk {
             stream: StreamId(1),
             start: Position::new(0, start as u64),

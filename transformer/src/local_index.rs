@@ -42,6 +42,7 @@ impl LocalIndex {
     pub(crate) fn clear(&mut self) {
         self.dense.fill(NONE);
         self.sparse.clear();
+        self.sparse.shrink_to(DENSE_LENGTH);
     }
 }
 

@@ -5,7 +5,7 @@
 //! which, but not about how many. The store applies the same rule across chunks, so that where a chunk ends makes no
 //! difference to the counts.
 
-use crate::threads::UNKNOWN_THREAD;
+use crate::{part::KEPT_LENGTH, threads::UNKNOWN_THREAD};
 
 const NONE: u32 = u32::MAX;
 
@@ -57,7 +57,9 @@ pub(crate) struct Pairing {
 impl Pairing {
     pub(crate) fn clear(&mut self) {
         self.seen.clear();
+        self.seen.shrink_to(KEPT_LENGTH);
         self.current.clear();
+        self.current.shrink_to(KEPT_LENGTH);
         self.queues.clear();
     }
 

@@ -18,6 +18,10 @@ use crate::{
 /// Longest name or image of a container, and longest name of a process, that is kept; bytes. Kernel and runtimes stay far below.
 const MAX_TEXT_LENGTH: usize = 512;
 
+/// Calls for which room is kept between chunks, and likewise of whatever else grows with the lines of a chunk. Chunks of our own
+/// shipper have fewer; a chunk of many short lines must not keep its memory for ever.
+pub(crate) const KEPT_LENGTH: usize = 64 * 1024;
+
 /// One call; column by column later.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call {
@@ -59,9 +63,11 @@ impl Part {
         self.container = container;
         self.tally = Tally::default();
         self.calls.clear();
+        self.calls.shrink_to(KEPT_LENGTH);
         self.kinds.clear();
         self.kind_numbers.clear();
         self.threads.clear();
+        self.threads.shrink_to(KEPT_LENGTH);
         self.thread_numbers.clear();
         self.unfinished.clear();
         self.details.clear();

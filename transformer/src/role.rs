@@ -31,6 +31,9 @@ pub struct RoleConfig {
     pub retry: Duration,
     /// Longest pause between repeats.
     pub retry_limit: Duration,
+    /// How long a write or an acknowledgement may still take once the role has been told to end. What is not done by then is
+    /// delivered again at the next start.
+    pub end_limit: Duration,
 }
 
 impl RoleConfig {
@@ -43,6 +46,7 @@ impl RoleConfig {
             wait: Duration::from_secs(1),
             retry: Duration::from_millis(100),
             retry_limit: Duration::from_secs(5),
+            end_limit: Duration::from_secs(10),
         }
     }
 }
@@ -52,15 +56,13 @@ impl RoleConfig {
 #[non_exhaustive]
 pub enum TransformerError {
     /// The broker gives no chunks, or takes no acknowledgement.
-    #[error("transformer: {0}")]
+    #[error(transparent)]
     Broker(#[from] BrokerError),
     /// The store refuses an output for good.
-    #[error("transformer: {0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// A chunk could not be transformed because of a fault in Rastro.
-    #[error(
-        "transformer: a chunk could not be transformed: {0}; this is a fault in Rastro, please report it"
-    )]
+    #[error("a chunk could not be transformed: {0}; this is a fault in Rastro, please report it")]
     Fault(String),
 }
 
@@ -84,8 +86,8 @@ pub async fn run(
     let stop = shutdown.child_token();
     let _stop_with_this = stop.clone().drop_guard();
     let (sender, receiver) = mpsc::channel(1);
-    let transforming =
-        tokio::spawn(transform_deliveries(Arc::clone(&broker), config.clone(), sender, stop.clone()));
+    let transforming = transform_deliveries(Arc::clone(&broker), config.clone(), sender, stop.clone());
+    let transforming = tokio::spawn(transforming);
     let written = write_batches(&*broker, &*store, &config, receiver, &shutdown).await;
     stop.cancel();
     let transformed =
@@ -117,7 +119,7 @@ async fn transform_deliveries(
             (transformer, batch) = work.await.map_err(|error| TransformerError::Fault(error.to_string()))?;
             if sender.send(batch).await.is_err() {
                 // The writing half is gone: with an error, or because it could not write when it had to end.
-                broker.release(&ids).await?;
+                give_back(&*broker, &ids, &config, &stop).await?;
             }
         }
     }
@@ -167,27 +169,59 @@ async fn write_batches(
 ) -> Result<(), TransformerError> {
     while let Some(batch) = receiver.recv().await {
         let begun = Instant::now();
-        match write_patiently(store, &batch.outputs, config, shutdown).await {
-            Ok(Some(report)) => {
-                batch.figures.record(report, begun.elapsed().as_secs_f64());
-                broker.acknowledge(&batch.ids).await?;
+        let writing = write_patiently(store, &batch.outputs, config, shutdown);
+        let written = in_time(writing, config, shutdown).await.unwrap_or(Ok(None));
+        if let Ok(Some(report)) = written {
+            batch.figures.record(report, begun.elapsed().as_secs_f64());
+            if let Some(acknowledged) = in_time(broker.acknowledge(&batch.ids), config, shutdown).await {
+                acknowledged?;
+                continue;
             }
-            Ok(None) => {
-                broker.release(&batch.ids).await?;
-                break;
-            }
-            Err(error) => {
-                broker.release(&batch.ids).await?;
-                return Err(error);
-            }
+            // The store knows what it has: delivered again, it is a repeat.
         }
-    }
-    // What is still underway goes back too, in order: the broker delivers by position.
-    receiver.close();
-    while let Some(batch) = receiver.recv().await {
-        broker.release(&batch.ids).await?;
+        // What is still underway goes back too: the broker keeps the order by itself.
+        receiver.close();
+        let mut ids = batch.ids;
+        while let Some(batch) = receiver.recv().await {
+            ids.extend(batch.ids);
+        }
+        give_back(broker, &ids, config, shutdown).await?;
+        return written.map(|_| ());
     }
     Ok(())
+}
+
+async fn give_back(
+    broker: &dyn Broker,
+    ids: &[u64],
+    config: &RoleConfig,
+    shutdown: &CancellationToken,
+) -> Result<(), TransformerError> {
+    if let Some(released) = in_time(broker.release(ids), config, shutdown).await {
+        return Ok(released?);
+    }
+    tracing::warn!(
+        chunks = ids.len(),
+        "the broker does not answer; it delivers these chunks again by itself"
+    );
+    Ok(())
+}
+
+/// What `work` gives, unless the role has been told to end and it takes longer than it may.
+async fn in_time<T>(
+    work: impl Future<Output = T>,
+    config: &RoleConfig,
+    shutdown: &CancellationToken,
+) -> Option<T> {
+    let overdue = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(config.end_limit).await;
+    };
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = overdue => None,
+    }
 }
 
 /// Writes, again and again while the store cannot. `None` if the role has to end meanwhile.

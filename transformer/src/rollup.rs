@@ -6,7 +6,7 @@ use rastro_model::{Segment, segment::flag};
 use rastro_store::Rollup;
 use rustc_hash::FxHashMap;
 
-use crate::part::Call;
+use crate::part::{Call, KEPT_LENGTH};
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums {
@@ -49,7 +49,9 @@ impl Rollups {
     /// Appends the aggregates of `segment`, whose calls are `calls`, in order of interval and first appearance of the kind.
     pub(crate) fn append(&mut self, segment: &Segment, calls: &[Call], rollups: &mut Vec<Rollup>) {
         self.rows.clear();
+        self.rows.shrink_to(KEPT_LENGTH);
         self.row_of.clear();
+        self.row_of.shrink_to(KEPT_LENGTH);
         self.recent.clear();
         self.recent.resize(segment.calls.kinds.len(), (0, NONE));
         let Some(first) = calls.first() else { return };

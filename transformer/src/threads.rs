@@ -7,6 +7,8 @@ use std::{
 
 use rustc_hash::FxSeededState;
 
+use crate::part::KEPT_LENGTH;
+
 /// Number of the thread that stands for every event without a thread id.
 pub(crate) const UNKNOWN_THREAD: u32 = 0;
 
@@ -27,6 +29,7 @@ impl Threads {
 
     pub(crate) fn clear(&mut self) {
         self.numbers.clear();
+        self.numbers.shrink_to(KEPT_LENGTH);
         self.last = (None, UNKNOWN_THREAD);
     }
 

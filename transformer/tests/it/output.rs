@@ -151,6 +151,33 @@ fn enters_without_exit_stand_beside_the_sequence() {
 }
 
 #[test]
+fn rollups_add_up_calls_by_interval_whatever_their_order() {
+    // Intervals of 10 s; the third call steps back over the border, as between processors.
+    let output = transform(
+        "%evt.rawtime %evt.type %evt.latency %evt.rawres %evt.args",
+        "9000000000 read 5 -11 a=1 b=2 \n10000000000 read 7 0 \n9999999999 read 90 -4 c=3 \n\
+         10000000001 read 0 <NA> \n10000000002 write 1 1 \n-1 write 1 1 \n",
+    );
+    let rollups: Vec<_> = output
+        .rollups
+        .iter()
+        .map(|r| {
+            let sums = (r.count, r.errors, r.latency_sum_ns, r.latency_max_ns, r.argc_sum);
+            (r.interval_ns, r.name.as_str(), sums)
+        })
+        .collect();
+    assert_eq!(
+        rollups,
+        [
+            (0, "read", (2, 2, 95, 90, 3)),
+            (10_000_000_000, "read", (2, 0, 7, 7, 0)),
+            (10_000_000_000, "write", (1, 0, 1, 1, 0)),
+        ]
+    );
+    assert_eq!(output.dead_letters[0].reason, "field 1 evt.rawtime: `-1` is not a time");
+}
+
+#[test]
 fn a_source_that_dropped_events_leaves_a_gap() {
     let output = transform("%evt.type", "read\ndrop\nread\n");
     assert_eq!(output.segments[0].gap, Some(Gap { bytes: 0, lines: None, reason: GapReason::Source }));

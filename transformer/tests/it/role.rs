@@ -25,6 +25,7 @@ fn config() -> RoleConfig {
         wait: Duration::from_millis(20),
         retry: Duration::from_millis(1),
         retry_limit: Duration::from_millis(8),
+        end_limit: Duration::from_secs(20),
         ..RoleConfig::new(TransformerConfig::new(format, "test"))
     }
 }
@@ -162,6 +163,23 @@ async fn an_output_that_the_store_refuses_for_good_ends_the_role_and_keeps_the_c
     let waiting = broker.depth().await.unwrap().chunks as usize;
     assert!(waiting > 0 && !store.written().is_empty());
     assert_eq!(store.written().len() + waiting, CHUNKS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_does_not_answer_does_not_hold_the_role_at_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = open(directory.path());
+    broker.append(chunks()).await.unwrap();
+    let stuck = Arc::new(ScriptedStore::always(Answer::Stuck));
+    let shutdown = CancellationToken::new();
+    let config = RoleConfig { end_limit: Duration::from_millis(50), ..config() };
+    let role = tokio::spawn(run(broker.clone(), stuck.clone(), config, shutdown.clone()));
+    until("a try", async || stuck.tries() > 0).await;
+    shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(10), role).await.unwrap().unwrap().unwrap();
+    assert_eq!(broker.depth().await.unwrap().chunks as usize, CHUNKS);
+    let again = broker.take(usize::MAX, Duration::ZERO).await.unwrap();
+    assert_eq!(again.len(), CHUNKS, "everything that was taken went back");
 }
 
 #[tokio::test(flavor = "multi_thread")]

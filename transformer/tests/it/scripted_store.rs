@@ -19,6 +19,8 @@ pub(crate) enum Answer {
     DiskFull,
     Damaged,
     Slow(Duration),
+    /// Never comes.
+    Stuck,
 }
 
 /// Answers writes as told, and well when nothing is told.
@@ -70,6 +72,7 @@ impl Store for ScriptedStore {
                     message: "two chunks overlap".to_owned(),
                 });
             }
+            Some(Answer::Stuck) => std::future::pending().await,
             Some(Answer::Slow(pause)) => tokio::time::sleep(pause).await,
             None => {}
         }
