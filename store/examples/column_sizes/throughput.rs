@@ -59,6 +59,12 @@ async fn write_and_read(folder: &Path, recorded: &[Segment]) -> Result<(), Failu
             read as f64 / started.elapsed().as_secs_f64() / 1e6
         );
     }
+    let started = Instant::now();
+    store.delete_dataset("measured").await?;
+    let left = store.size().await?;
+    println!("  deleted in {:.2} seconds, {left} bytes left on disk", started.elapsed().as_secs_f64());
+    drop(store);
+    std::fs::remove_file(&path)?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The second blob: what only whole segments need. Numbers, latencies, results, arguments, flags and what is kept for people.
 //!
 //! ```text
-//! number       differences to the number before, as magnitudes
+//! number       the first (varint), then differences to the number before as magnitudes
 //! latency      unit (byte), values in it as magnitudes, calls of one kind side by side
 //! result       zigzag varints, calls of one kind side by side
 //! argc         varints, likewise
@@ -53,8 +53,10 @@ pub(super) fn write(
         mark = out.len();
         length
     };
-    let mut before = 0;
-    let differences = calls.number.iter().map(|&number| {
+    let first = calls.number.first().copied().unwrap_or(0);
+    varint::write(out, first);
+    let mut before = first;
+    let differences = calls.number.iter().skip(1).map(|&number| {
         let difference = number.wrapping_sub(before);
         before = number;
         zigzag(difference as i64)
@@ -88,9 +90,12 @@ pub(super) fn read(
     calls: &mut Calls,
 ) -> Result<(Vec<Unfinished>, Vec<Detail>), DecodeError> {
     let count = calls.len();
-    let mut number = 0_u64;
+    let mut number = reader.varint()?;
     calls.number = Vec::with_capacity(count);
-    magnitudes::read(reader, count, |value| {
+    if count > 0 {
+        calls.number.push(number);
+    }
+    magnitudes::read(reader, count.saturating_sub(1), |value| {
         number = number.wrapping_add(unzigzag(value) as u64);
         calls.number.push(number);
     })?;
