@@ -5,6 +5,7 @@ mod command;
 mod demo;
 mod licences;
 mod lint;
+mod services;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -27,6 +28,8 @@ enum Chore {
     Lint,
     /// Measure, each figure beside a peer or limit of the same run.
     Bench(bench::Bench),
+    /// Start, end and show the project's own Redis and Elasticsearch, for tests and benchmarks.
+    Services(services::Services),
     /// Check the licences of all dependencies.
     Licences,
 }
@@ -37,6 +40,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Test(test) => test::run(&test),
         Chore::Lint => lint::run(),
         Chore::Bench(bench) => bench::run(&bench),
+        Chore::Services(services) => services::run(&services),
         Chore::Licences => licences::run(),
     }
 }

@@ -1,0 +1,166 @@
+//! `cargo xtask services`: a Redis and an Elasticsearch of the project's own, for tests and benchmarks.
+//!
+//! Both run on loopback at free ports, as an ordinary user, with random passwords, and keep everything in `target/services/`. What
+//! runs is told in `target/services/services.json` (see [`record::Running`]); tests read that, or the file that `RASTRO_SERVICES` names.
+//! A server that these commands did not start is never touched: a process counts as theirs only if its number, the moment of its
+//! start and the boot of the machine are the recorded ones.
+
+mod account;
+mod elasticsearch;
+mod install;
+mod probe;
+mod record;
+mod redis;
+
+use std::{fs, path::PathBuf};
+
+use anyhow::Context;
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::command::root;
+use record::Record;
+
+#[derive(Debug, Args)]
+pub(crate) struct Services {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Install what is missing, start what does not run, and wait until it answers.
+    Up {
+        /// Which one [default: both].
+        service: Option<Service>,
+        /// Memory of Elasticsearch's heap.
+        #[arg(long, default_value = "1g", value_name = "SIZE")]
+        heap: String,
+    },
+    /// End what `up` has started. The data stays.
+    Down {
+        /// Which one [default: both].
+        service: Option<Service>,
+    },
+    /// Say what runs, and where.
+    Status {
+        /// Prints one object: by service its url, port, pid, user, password file, and whether it is running.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+enum Service {
+    /// Redis 7.
+    Redis,
+    /// Elasticsearch 8.
+    Elasticsearch,
+}
+
+impl Service {
+    const ALL: [Self; 2] = [Self::Redis, Self::Elasticsearch];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::Elasticsearch => "elasticsearch",
+        }
+    }
+
+    fn chosen(one: Option<Self>) -> Vec<Self> {
+        one.map_or_else(|| Self::ALL.to_vec(), |one| vec![one])
+    }
+}
+
+/// Where everything of the services lies. Not where cargo builds to: that may differ from one command to the next.
+fn folder() -> PathBuf {
+    root().join("target/services")
+}
+
+pub(crate) fn run(services: &Services) -> anyhow::Result<()> {
+    let folder = folder();
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    // One command at a time: a second `up` waits for the first, and then finds everything running.
+    let lock_path = folder.join("lock");
+    let lock =
+        fs::File::create(&lock_path).with_context(|| format!("cannot create `{}`", lock_path.display()))?;
+    lock.lock().with_context(|| format!("cannot lock `{}`", lock_path.display()))?;
+    let mut record = Record::load(&folder)?;
+    match &services.action {
+        Action::Up { service, heap } => {
+            for service in Service::chosen(*service) {
+                up(service, heap, &mut record)?;
+            }
+        }
+        Action::Down { service } => {
+            for service in Service::chosen(*service) {
+                down(service, &mut record)?;
+            }
+        }
+        Action::Status { json } => status(*json, &record)?,
+    }
+    Ok(())
+}
+
+fn up(service: Service, heap: &str, record: &mut Record) -> anyhow::Result<()> {
+    let name = service.name();
+    if let Some(running) = record.get(name)
+        && running.is_alive()
+    {
+        // Its `up` may have been interrupted while it waited.
+        match service {
+            Service::Redis => redis::wait(running)?,
+            Service::Elasticsearch => elasticsearch::wait(running)?,
+        }
+        eprintln!("==> {name} runs already at {}", running.url);
+        return Ok(());
+    }
+    eprintln!("==> {name}");
+    match service {
+        Service::Redis => redis::start(record)?,
+        Service::Elasticsearch => elasticsearch::start(record, heap)?,
+    }
+    if let Some(running) = record.get(name) {
+        eprintln!(
+            "    {} as user `{}`, password in {}",
+            running.url,
+            running.user,
+            running.password_file.display()
+        );
+    }
+    Ok(())
+}
+
+fn down(service: Service, record: &mut Record) -> anyhow::Result<()> {
+    let name = service.name();
+    match record.get(name) {
+        Some(running) if running.is_alive() => {
+            eprintln!("==> {name}: ending process {}", running.pid);
+            running.end()?;
+        }
+        _ => eprintln!("==> {name} does not run"),
+    }
+    record.remove(name)
+}
+
+fn status(json: bool, record: &Record) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(&record.status())?);
+        return Ok(());
+    }
+    for service in Service::ALL {
+        match record.get(service.name()) {
+            Some(running) if running.is_alive() => println!(
+                "{:<14} {}  process {}, user {}, password in {}",
+                service.name(),
+                running.url,
+                running.pid,
+                running.user,
+                running.password_file.display()
+            ),
+            Some(_) => println!("{:<14} has ended since it was started", service.name()),
+            None => println!("{:<14} does not run", service.name()),
+        }
+    }
+    Ok(())
+}
