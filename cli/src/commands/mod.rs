@@ -6,8 +6,8 @@ mod config;
 mod datasets;
 mod dead_letters;
 mod doctor;
-//TMP mod eval;
-//TMP mod explain;
+mod eval;
+mod explain;
 mod export;
 mod profile;
 mod replay;
@@ -15,6 +15,8 @@ mod run;
 mod score;
 mod tail;
 mod train;
+
+pub(crate) use profile::to_store;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -109,10 +111,10 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Train(arguments) => runtime()?.block_on(train::train(&context("warn")?, &arguments)),
         Command::Score(arguments) => runtime()?.block_on(score::score(&context("warn")?, &arguments)),
         Command::Alarms(arguments) => runtime()?.block_on(alarms::alarms(&context("warn")?, &arguments)),
-        Command::Explain(arguments) => { let _ = arguments; Ok(ExitCode::SUCCESS) } //TMP
+        Command::Explain(arguments) => runtime()?.block_on(explain::explain(&context("warn")?, &arguments)),
         Command::Profile(arguments) => runtime()?.block_on(profile::profile(&context("warn")?, arguments.action)),
         Command::Export(arguments) => runtime()?.block_on(export::export(&context("warn")?, &arguments)),
-        Command::Eval(arguments) => { let _ = arguments; Ok(ExitCode::SUCCESS) } //TMP
+        Command::Eval(arguments) => eval::eval(&context("warn")?, &arguments),
         Command::Doctor(arguments) => runtime()?.block_on(doctor::doctor(&global, &arguments)),
         Command::Tail(arguments) => runtime()?.block_on(tail::tail(&context("warn")?, &arguments)),
         Command::DeadLetters(arguments) => {

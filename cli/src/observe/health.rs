@@ -11,8 +11,6 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(crate) enum RoleState {
-    /// It is being started.
-    Starting,
     /// It works.
     Ready,
     /// It has ended as asked.

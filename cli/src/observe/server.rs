@@ -1,6 +1,6 @@
 //! `/metrics`, `/healthz` and `/readyz` on a loopback port.
 
-use std::{net::SocketAddr, sync::OnceLock, time::Duration};
+use std::{sync::OnceLock, time::Duration};
 
 use anyhow::Context;
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
@@ -36,8 +36,6 @@ struct Shared {
 
 /// The listening server.
 pub(crate) struct Server {
-    /// Where it listens.
-    pub(crate) address: SocketAddr,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -84,7 +82,7 @@ impl Server {
                 } => {}
             }
         });
-        Ok(Some(Self { address, task }))
+        Ok(Some(Self { task }))
     }
 
     /// Waits until it has ended after the shutdown.

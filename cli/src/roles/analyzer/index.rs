@@ -3,11 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Instant,
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context as _;
-use rastro_analyzer::Scorer;
+use rastro_analyzer::{Learner, Scorer};
 use rastro_model::{Alarm, ProfileRef, SegmentScores, StreamId};
 use rastro_store::{AnalysisBatch, Columns, Store, StoredSegment};
 
@@ -16,6 +16,7 @@ use super::{
     state::{StoredAnalysis, StoredWorkload, StreamCounts},
     workload::{Profiles, name_of},
 };
+use crate::{commands::to_store, config::Learning};
 
 /// Calls that are read, scored and written at a time.
 const PAGE_CALLS: usize = 100_000;
@@ -34,7 +35,15 @@ pub(super) struct IndexAnalysis {
 #[derive(Default)]
 struct Work {
     counts: BTreeMap<StreamId, StreamCounts>,
-    scorers: BTreeMap<String, Scorer>,
+    workloads: BTreeMap<String, Workload>,
+}
+
+/// What is done with the calls of a workload.
+enum Workload {
+    /// They are compared with its profile.
+    Detecting(Box<Scorer>),
+    /// It has no profile: they are told how novel they are, and learned.
+    Learning(Box<Learner>),
 }
 
 impl IndexAnalysis {
@@ -62,13 +71,20 @@ impl IndexAnalysis {
     async fn restore(&mut self, stored: StoredAnalysis) -> anyhow::Result<()> {
         self.work.counts = stored.counts;
         for (name, workload) in stored.workloads {
-            let StoredWorkload::Detecting { profile, state } = workload else { continue };
-            // A profile that was deleted meanwhile is no error: the workload is then one without a profile.
-            let Ok(read) = self.profiles.read(self.store.as_ref(), &profile).await else { continue };
-            let mut scorer = Scorer::new(read, profile.version, self.settings.scoring(Vec::new()))?;
-            match scorer.restore(&state) {
-                Ok(()) => drop(self.work.scorers.insert(name, scorer)),
-                Err(error) => tracing::warn!(workload = name, %error, "scoring goes on without what came before"),
+            let restored = match workload {
+                StoredWorkload::Detecting { profile, state } => {
+                    // A profile that was deleted meanwhile is no error: the workload is then one without a profile.
+                    let Ok(read) = self.profiles.read(self.store.as_ref(), &profile).await else { continue };
+                    let mut scorer = Scorer::new(read, profile.version, self.settings.scoring(Vec::new()))?;
+                    scorer.restore(&state).map(|()| Workload::Detecting(Box::new(scorer))).map_err(anyhow::Error::from)
+                }
+                StoredWorkload::Learning { state } => Learner::restore(self.settings.learner(), &state)
+                    .map(|learner| Workload::Learning(Box::new(learner)))
+                    .map_err(anyhow::Error::from),
+            };
+            match restored {
+                Ok(workload) => drop(self.work.workloads.insert(name, workload)),
+                Err(error) => tracing::warn!(workload = name, %error, "the analysis goes on without what came before"),
             }
         }
         Ok(())
@@ -104,7 +120,35 @@ impl IndexAnalysis {
             tracing::warn!(id = %alarm.id, score = alarm.score, container = alarm.container.id, "{}", alarm.message);
         }
         self.place = place;
+        self.publish_learned().await?;
         Ok(true)
+    }
+
+    /// Publishes the profiles that are complete; from the next page on their workloads are compared with them.
+    async fn publish_learned(&mut self) -> anyhow::Result<()> {
+        if self.settings.learning != Learning::Auto {
+            return Ok(());
+        }
+        let complete: Vec<String> = self
+            .work
+            .workloads
+            .iter()
+            .filter(|(_, workload)| matches!(workload, Workload::Learning(learner) if learner.is_complete()))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in complete {
+            let Some(Workload::Learning(learner)) = self.work.workloads.remove(&name) else { continue };
+            let profile = learner.finish(now_ns());
+            let version = self.store.put_profile(&to_store(&profile)).await?;
+            tracing::info!(
+                profile = name,
+                version,
+                calls = profile.training().calls,
+                completeness = profile.completeness(),
+                "learned; detecting from now on"
+            );
+        }
+        Ok(())
     }
 
     /// Sees to it that every workload of the page has a scorer with the profile that is the latest now.
@@ -117,20 +161,28 @@ impl IndexAnalysis {
                 continue;
             }
             let chosen: Option<ProfileRef> = self.profiles.choose(segment);
-            let current = self.work.scorers.get(name).map(Scorer::profile);
-            if current == chosen.as_ref() {
+            let is_as_chosen = match (self.work.workloads.get(name), &chosen) {
+                (Some(Workload::Detecting(scorer)), Some(chosen)) => scorer.profile() == chosen,
+                (Some(Workload::Learning(_)), None) => true,
+                _ => false,
+            };
+            if is_as_chosen {
                 continue;
             }
-            match chosen {
+            let workload = match chosen {
                 Some(reference) => {
                     let profile = self.profiles.read(self.store.as_ref(), &reference).await?;
                     let scorer =
                         Scorer::new(profile, reference.version, self.settings.scoring(Vec::new()))?;
                     tracing::info!(workload = name, profile = reference.name, version = reference.version, "detecting");
-                    self.work.scorers.insert(name.to_owned(), scorer);
+                    Workload::Detecting(Box::new(scorer))
                 }
-                None => drop(self.work.scorers.remove(name)),
-            }
+                None => {
+                    tracing::info!(workload = name, "no profile yet: learning");
+                    Workload::Learning(Box::new(Learner::new(name, self.settings.learner())))
+                }
+            };
+            self.work.workloads.insert(name.to_owned(), workload);
         }
         Ok(())
     }
@@ -140,9 +192,16 @@ impl Work {
     fn score(&mut self, page: &[StoredSegment]) -> (Vec<SegmentScores>, Vec<Alarm>) {
         let (mut all_scores, mut all_alarms) = (Vec::new(), Vec::<Alarm>::new());
         for StoredSegment { segment, .. } in page {
-            let Some(scorer) = self.scorers.get_mut(name_of(segment)) else { continue };
-            let scores = scorer.score_segment(segment);
-            for alarm in scorer.alarms(segment, &scores) {
+            let (scores, alarms) = match self.workloads.get_mut(name_of(segment)) {
+                Some(Workload::Detecting(scorer)) => {
+                    let scores = scorer.score_segment(segment);
+                    let alarms = scorer.alarms(segment, &scores);
+                    (scores, alarms)
+                }
+                Some(Workload::Learning(learner)) => (learner.observe(segment), Vec::new()),
+                None => continue,
+            };
+            for alarm in alarms {
                 // An alarm that grows within a page is written once, as it stands at the end.
                 all_alarms.retain(|earlier| earlier.id != alarm.id);
                 all_alarms.push(alarm);
@@ -159,11 +218,20 @@ impl Work {
     }
 
     fn stored(&self) -> StoredAnalysis {
-        let detecting = self.scorers.iter().map(|(name, scorer)| {
-            let workload =
-                StoredWorkload::Detecting { profile: scorer.profile().clone(), state: scorer.state() };
-            (name.clone(), workload)
+        let workloads = self.workloads.iter().map(|(name, workload)| {
+            let stored = match workload {
+                Workload::Detecting(scorer) => {
+                    StoredWorkload::Detecting { profile: scorer.profile().clone(), state: scorer.state() }
+                }
+                Workload::Learning(learner) => StoredWorkload::Learning { state: learner.state() },
+            };
+            (name.clone(), stored)
         });
-        StoredAnalysis { counts: self.counts.clone(), workloads: detecting.collect() }
+        StoredAnalysis { counts: self.counts.clone(), workloads: workloads.collect() }
     }
+}
+
+fn now_ns() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rastro_analyzer::{ModelSpec, ScoringOptions, TrainingOptions};
+use rastro_analyzer::{LearnerOptions, ModelSpec, ScoringOptions, TrainingOptions};
 
 use crate::config::{Config, Learning};
 
@@ -52,6 +52,16 @@ impl Settings {
             false_alarms_per_day: self.false_alarms_per_day,
             alarm_gap_ns: i64::try_from(self.alarm_gap.as_nanos()).unwrap_or(i64::MAX),
             ..ScoringOptions::default()
+        }
+    }
+
+    /// How to learn live.
+    pub(crate) fn learner(&self) -> LearnerOptions {
+        LearnerOptions {
+            training: self.training(),
+            completeness: self.completeness,
+            min_calls: self.learning_min_calls,
+            min_time_ns: i64::try_from(self.learning_min_time.as_nanos()).unwrap_or(i64::MAX),
         }
     }
 
