@@ -106,7 +106,7 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Shipper => runtime()?.block_on(run::run(&context("info")?, run::Roles::SHIPPER)),
         Command::Transformer => runtime()?.block_on(run::run(&context("info")?, run::Roles::TRANSFORMER)),
         Command::Analyzer => runtime()?.block_on(run::run(&context("info")?, run::Roles::ANALYZER)),
-        Command::Replay(arguments) => runtime()?.block_on(replay::replay(&context("warn")?, &arguments)),
+        Command::Replay(arguments) => runtime()?.block_on(replay::replay(&context("warn,rastro::alarm=off")?, &arguments)),
         Command::Datasets(arguments) => runtime()?.block_on(datasets::datasets(&context("warn")?, arguments)),
         Command::Train(arguments) => runtime()?.block_on(train::train(&context("warn")?, &arguments)),
         Command::Score(arguments) => runtime()?.block_on(score::score(&context("warn")?, &arguments)),

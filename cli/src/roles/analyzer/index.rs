@@ -117,7 +117,7 @@ impl IndexAnalysis {
         };
         self.store.write_analysis(&batch).await?;
         for alarm in &batch.alarms {
-            tracing::warn!(id = %alarm.id, score = alarm.score, container = alarm.container.id, "{}", alarm.message);
+            tracing::warn!(target: "rastro::alarm", id = %alarm.id, score = alarm.score, container = alarm.container.id, "{}", alarm.message);
         }
         self.place = place;
         self.publish_learned().await?;
