@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use rastro_broker::{Broker, Chunk, EmbeddedBroker, EmbeddedConfig};
 use rastro_format::Format;
 use rastro_model::{StreamId, Tally};
+use rastro_store::{Store, embedded::EmbeddedStore};
 use rastro_transformer::{RoleConfig, TransformerConfig, TransformerError, run};
 use tokio_util::sync::CancellationToken;
 
@@ -180,6 +181,44 @@ async fn a_store_that_does_not_answer_does_not_hold_the_role_at_its_end() {
     assert_eq!(broker.depth().await.unwrap().chunks as usize, CHUNKS);
     let again = broker.take(usize::MAX, Duration::ZERO).await.unwrap();
     assert_eq!(again.len(), CHUNKS, "everything that was taken went back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_is_delivered_twice_is_in_the_store_once() {
+    // Two threads whose calls overlap, so that chunk borders part enters from exits.
+    let lines: Vec<Vec<u8>> = (0..500)
+        .flat_map(|call| [(call, 1, '>'), (call, 2, '>'), (call, 1, '<'), (call, 2, '<')])
+        .zip(1_600_000_000_000_000_000_u64..)
+        .map(|((call, thread, direction), time)| {
+            format!("{time} {thread} {direction} read{}\n", call % 7).into_bytes()
+        })
+        .collect();
+    let cuts: Vec<usize> = (1..lines.len()).step_by(33).collect();
+    let chunks = chain(&lines, &cuts);
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(EmbeddedStore::open(&directory.path().join("store.db")).unwrap());
+    let format = Format::parse("%evt.rawtime %thread.tid %evt.dir %evt.type").unwrap();
+    let config = RoleConfig { transformer: TransformerConfig::new(format, "test"), ..config() };
+    for delivery in ["first", "second"] {
+        let queue = directory.path().join(delivery);
+        std::fs::create_dir(&queue).unwrap();
+        let broker = open(&queue);
+        broker.append(chunks.clone()).await.unwrap();
+        let shutdown = CancellationToken::new();
+        let role = tokio::spawn(run(broker.clone(), store.clone(), config.clone(), shutdown.clone()));
+        until("an empty broker", async || broker.depth().await.unwrap().chunks == 0).await;
+        shutdown.cancel();
+        role.await.unwrap().unwrap();
+        let tally = store.stream_tally(chunks[0].stream).await.unwrap();
+        let expected = Tally {
+            lines_read: 2000,
+            events_parsed: 2000,
+            calls_stored: 1000,
+            events_folded: 1000,
+            ..Tally::default()
+        };
+        assert_eq!(tally, expected, "{delivery}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
