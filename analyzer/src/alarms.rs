@@ -6,7 +6,10 @@ use rastro_model::{Alarm, AlarmId, FrameScore, Reason, Segment, SegmentScores};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::containers::ContainerKey;
+use crate::containers::{ContainerKey, Onset};
+
+/// Most alarms that may still grow.
+const MAX_OPEN: usize = 4096;
 
 /// Longest name in a message, characters.
 const MAX_NAME: usize = 48;
@@ -15,6 +18,16 @@ const MAX_NAME: usize = 48;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Alarms {
     open: FxHashMap<ContainerKey, Alarm>,
+}
+
+/// What alarms are made with, beside the scores.
+pub(crate) struct Context<'a> {
+    /// Frames that alarm within this time of one another are one alarm, nanoseconds.
+    pub(crate) gap_ns: i64,
+    /// Calls that the profile was trained on.
+    pub(crate) trained_calls: u64,
+    /// For each model and frame: where its burst began.
+    pub(crate) onsets: &'a [Vec<Option<Onset>>],
 }
 
 /// [`Alarms`] as they are stored: sorted, alarms as JSON (they have tagged parts, which only a self-describing format holds).
@@ -29,8 +42,7 @@ impl Alarms {
         &mut self,
         segment: &Segment,
         scores: &[SegmentScores],
-        gap_ns: i64,
-        trained_calls: u64,
+        context: &Context<'_>,
     ) -> Vec<Alarm> {
         let key = ContainerKey::of(segment);
         let mut touched: Vec<Alarm> = Vec::new();
@@ -38,15 +50,17 @@ impl Alarms {
         let frames = scores.iter().map(|scores| scores.frames.len()).max().unwrap_or(0);
         let mut changed = false;
         for place in 0..frames {
-            for model in scores {
+            for (model_place, model) in scores.iter().enumerate() {
                 let Some(frame) = model.frames.get(place).filter(|frame| frame.alarm) else { continue };
-                let too_late = |alarm: &Alarm| frame.start_ns.saturating_sub(alarm.end_ns) > gap_ns;
+                let too_late = |alarm: &Alarm| frame.start_ns.saturating_sub(alarm.end_ns) > context.gap_ns;
                 if open.as_ref().is_some_and(too_late) {
                     touched.extend(open.take().filter(|_| changed));
                 }
-                match &mut open {
-                    Some(alarm) => grow(alarm, segment, model, frame, trained_calls),
-                    None => open = Some(begin(segment, model, frame, trained_calls)),
+                if let Some(alarm) = &mut open {
+                    grow(alarm, segment, model, frame, context.trained_calls);
+                } else {
+                    let onset = context.onsets.get(model_place).and_then(|onsets| *onsets.get(place)?);
+                    open = Some(begin(segment, model, frame, onset, context));
                 }
                 changed = true;
             }
@@ -56,11 +70,23 @@ impl Alarms {
                 touched.push(alarm.clone());
             }
             let last_ns = segment.calls.time_ns.last().copied().unwrap_or(alarm.end_ns);
-            if last_ns.saturating_sub(alarm.end_ns) <= gap_ns {
+            if last_ns.saturating_sub(alarm.end_ns) <= context.gap_ns {
                 self.open.insert(key, alarm);
+                self.close_the_oldest();
             }
         }
         touched
+    }
+
+    /// Containers that have gone take no memory for ever: where too many alarms are open, the one that grew longest ago is closed.
+    fn close_the_oldest(&mut self) {
+        if self.open.len() > MAX_OPEN {
+            let oldest =
+                self.open.iter().min_by_key(|(key, alarm)| (alarm.end_ns, *key)).map(|(key, _)| key.clone());
+            if let Some(key) = oldest {
+                self.open.remove(&key);
+            }
+        }
     }
 
     pub(crate) fn to_stored(&self) -> StoredAlarms {
@@ -81,8 +107,16 @@ impl Alarms {
     }
 }
 
-fn begin(segment: &Segment, scores: &SegmentScores, frame: &FrameScore, trained_calls: u64) -> Alarm {
+/// An alarm begins where its burst began, if that was not long ago; its id names the frame that raised it.
+fn begin(
+    segment: &Segment,
+    scores: &SegmentScores,
+    frame: &FrameScore,
+    onset: Option<Onset>,
+    context: &Context<'_>,
+) -> Alarm {
     let place = (segment.id, frame.first_call);
+    let onset = onset.filter(|onset| frame.start_ns.saturating_sub(onset.start_ns) <= context.gap_ns);
     Alarm {
         id: AlarmId(format!("{}-{}", segment.id, frame.first_call)),
         index: segment.index.clone(),
@@ -96,12 +130,12 @@ fn begin(segment: &Segment, scores: &SegmentScores, frame: &FrameScore, trained_
         threshold: scores.threshold,
         frames: 1,
         peak: place,
-        first: place,
-        start_ns: frame.start_ns,
+        first: onset.map_or(place, |onset| (onset.segment, onset.first_call)),
+        start_ns: onset.map_or(frame.start_ns, |onset| onset.start_ns.min(frame.start_ns)),
         end_ns: frame.end_ns,
         lossy: frame.lossy,
         reasons: frame.reasons.clone(),
-        message: message(segment, scores, frame, trained_calls),
+        message: message(segment, scores, frame, context.trained_calls),
     }
 }
 

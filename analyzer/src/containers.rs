@@ -3,7 +3,7 @@
 //! State is kept for each index, stream and container. Since the walk is the same code in the same order for live and for offline
 //! scoring, the same window has the same score to the last bit.
 
-use rastro_model::{Position, Segment, StreamId};
+use rastro_model::{Position, Segment, SegmentId, StreamId};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
@@ -41,8 +41,18 @@ pub(crate) struct ContainerState {
     pub(crate) threads: Threads,
     /// Novelty level of the whole container for each model.
     levels: Vec<u32>,
+    /// For each model the frame in which the present burst of novelty began.
+    pub(crate) onsets: Vec<Option<Onset>>,
     last_start: Position,
     last_seen: u64,
+}
+
+/// A frame in which a burst of novelty began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Onset {
+    pub(crate) segment: SegmentId,
+    pub(crate) first_call: u32,
+    pub(crate) start_ns: i64,
 }
 
 /// All containers.
@@ -63,6 +73,7 @@ pub(crate) struct StoredContainers {
 struct StoredContainer {
     key: ContainerKey,
     levels: Vec<u32>,
+    onsets: Vec<Option<Onset>>,
     last_start: Position,
     last_seen: u64,
     segments: u64,
@@ -91,6 +102,14 @@ impl Containers {
         state
     }
 
+    /// Novelty begins anew in every container.
+    pub(crate) fn forget_levels(&mut self) {
+        for state in self.states.values_mut() {
+            state.levels.fill(0);
+            state.threads.forget_levels();
+        }
+    }
+
     fn forget_the_quietest(&mut self) {
         let mut ages: Vec<u64> = self.states.values().map(|state| state.last_seen).collect();
         ages.sort_unstable();
@@ -107,6 +126,7 @@ impl Containers {
                 StoredContainer {
                     key: key.clone(),
                     levels: state.levels.clone(),
+                    onsets: state.onsets.clone(),
                     last_start: state.last_start,
                     last_seen: state.last_seen,
                     segments,
@@ -126,6 +146,7 @@ impl Containers {
                 let state = ContainerState {
                     threads: Threads::from_sorted(stored.segments, stored.threads),
                     levels: stored.levels,
+                    onsets: stored.onsets,
                     last_start: stored.last_start,
                     last_seen: stored.last_seen,
                 };

@@ -6,13 +6,13 @@ use rastro_model::{Alarm, FrameScore, ProfileRef, Segment, SegmentScores};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    alarms::{Alarms, StoredAlarms},
+    alarms::{Alarms, Context, StoredAlarms},
     alphabet::{Alphabet, Symbol},
     calibration::{Calibration, THRESHOLD},
-    containers::{Containers, StoredContainers, Walk, is_walkable},
+    containers::{ContainerState, Containers, Onset, StoredContainers, Walk, is_walkable},
     detector::Judge,
-    explain::Explainer,
-    novelty::raw_score,
+    explain::{Detail, Explainer},
+    novelty::{FrameNovelty, raw_score},
     profile::Profile,
     registry::ModelSpec,
 };
@@ -23,8 +23,9 @@ pub const DEFAULT_FRAME: u32 = 256;
 /// Names that a scorer learns beyond those of its profile, so that explanations can name them.
 const MAX_NEW_NAMES: usize = 1024;
 
-/// Frames of one segment and model that are explained: those with the highest scores. A container cannot make explaining the main work.
-const MAX_EXPLAINED: usize = 8;
+/// Frames of one segment and model that are explained for their scores, beside those in which a burst began. A container cannot make
+/// explaining the main work.
+const MAX_EXPLAINED: usize = 4;
 
 /// How to score.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +38,8 @@ pub struct ScoringOptions {
     pub false_alarms_per_day: f64,
     /// Frames that alarm in one container within this time of one another are one alarm, nanoseconds.
     pub alarm_gap_ns: i64,
-    /// Score from which on frames are explained.
+    /// Score from which on frames are explained. The first unseen window of a burst is named whatever the score of its frame is,
+    /// because what follows may raise an alarm. Infinity explains nothing.
     pub explain_from: f64,
 }
 
@@ -98,6 +100,8 @@ pub struct Scorer {
     containers: Containers,
     alarms: Alarms,
     walk: Walk,
+    /// For each model and frame of the segment scored last: where the burst began that the frame belongs to.
+    onsets: Vec<Vec<Option<Onset>>>,
 }
 
 #[derive(Debug)]
@@ -147,6 +151,7 @@ impl Scorer {
             containers: Containers::default(),
             alarms: Alarms::default(),
             walk: Walk::default(),
+            onsets: Vec::new(),
             models,
             options,
             profile,
@@ -173,13 +178,14 @@ impl Scorer {
         let symbols: Vec<Symbol> =
             segment.calls.kinds.iter().map(|kind| self.alphabet.intern(&kind.name, limit)).collect();
         let frame = self.options.frame.max(1) as usize;
-        let novelties = if is_usable && !segment.calls.is_empty() {
+        let mut novelties = vec![Vec::new(); self.models.len()];
+        self.onsets.clear();
+        if is_usable && !segment.calls.is_empty() {
             let judges: Vec<&dyn Judge> = self.models.iter().map(|model| model.judge.as_ref()).collect();
             let state = self.containers.enter(segment);
-            self.walk.walk(segment, &symbols, &judges, self.longest_window, frame, state)
-        } else {
-            vec![Vec::new(); self.models.len()]
-        };
+            novelties = self.walk.walk(segment, &symbols, &judges, self.longest_window, frame, state);
+            self.onsets = onsets_of(segment, frame, &novelties, state);
+        }
         let mut scores: Vec<SegmentScores> = Vec::with_capacity(self.models.len());
         for (model, novelties) in self.models.iter().zip(&novelties) {
             let frames = novelties.iter().enumerate().map(|(place, novelty)| {
@@ -196,17 +202,35 @@ impl Scorer {
                 frames: frames.collect(),
             });
         }
-        for (model, scores) in scores.iter_mut().enumerate() {
-            self.explain(segment, model, &mut scores.frames);
+        for (model, (scores, novelties)) in scores.iter_mut().zip(&novelties).enumerate() {
+            self.explain(segment, model, novelties, &mut scores.frames);
         }
         scores
     }
 
-    fn explain(&self, segment: &Segment, model: usize, frames: &mut [FrameScore]) {
-        let mut strongest: Vec<usize> =
+    fn explain(
+        &self,
+        segment: &Segment,
+        model: usize,
+        novelties: &[FrameNovelty],
+        frames: &mut [FrameScore],
+    ) {
+        if self.options.explain_from.is_infinite() {
+            return;
+        }
+        let mut explained: Vec<usize> =
             (0..frames.len()).filter(|&frame| frames[frame].score >= self.options.explain_from).collect();
-        strongest.sort_by(|&a, &b| frames[b].score.total_cmp(&frames[a].score).then(a.cmp(&b)));
-        strongest.truncate(MAX_EXPLAINED);
+        explained.sort_by(|&a, &b| frames[b].score.total_cmp(&frames[a].score).then(a.cmp(&b)));
+        explained.truncate(MAX_EXPLAINED);
+        // Where the burst began that led to the first alarm here, and where the one began that may lead to an alarm later.
+        let last_begin =
+            |frames: &[FrameNovelty]| frames.iter().rposition(|novelty| novelty.begins.is_some());
+        if let Some(alarm) = frames.iter().position(|frame| frame.alarm) {
+            explained.extend(last_begin(&novelties[..=alarm]));
+        }
+        explained.extend(last_begin(novelties));
+        explained.sort_unstable();
+        explained.dedup();
         let explainer = Explainer {
             profile: &self.profile,
             alphabet: &self.alphabet,
@@ -215,15 +239,27 @@ impl Scorer {
             walk: &self.walk,
             model,
         };
-        for frame in strongest {
-            let first = frames[frame].first_call as usize;
-            frames[frame].reasons = explainer.reasons(first..first + frames[frame].calls as usize);
+        for place in explained {
+            let frame = &mut frames[place];
+            let (begin, detail) = if frame.score >= self.options.explain_from {
+                (novelties[place].peak_begins, Detail::Full)
+            } else {
+                (novelties[place].begins, Detail::FirstWindow)
+            };
+            let first = frame.first_call as usize;
+            let calls = first..first + frame.calls as usize;
+            frame.reasons = explainer.reasons(calls, begin.unwrap_or(frame.first_call), detail);
         }
     }
 
     /// The alarms that `scores`, which [`Scorer::score_segment`] gave for `segment`, raise or make grow.
     pub fn alarms(&mut self, segment: &Segment, scores: &[SegmentScores]) -> Vec<Alarm> {
-        self.alarms.update(segment, scores, self.options.alarm_gap_ns, self.profile.training().calls)
+        let context = Context {
+            gap_ns: self.options.alarm_gap_ns,
+            trained_calls: self.profile.training().calls,
+            onsets: &self.onsets,
+        };
+        self.alarms.update(segment, scores, &context)
     }
 
     /// What a state must have in common with this scorer.
@@ -269,12 +305,38 @@ impl Scorer {
     }
 }
 
+/// For each model and frame where its burst began; `state` keeps the present one for the next segment.
+fn onsets_of(
+    segment: &Segment,
+    frame: usize,
+    novelties: &[Vec<FrameNovelty>],
+    state: &mut ContainerState,
+) -> Vec<Vec<Option<Onset>>> {
+    state.onsets.resize(novelties.len(), None);
+    let onset_at = |place: usize| Onset {
+        segment: segment.id,
+        first_call: (place * frame) as u32,
+        start_ns: segment.calls.time_ns[place * frame],
+    };
+    let of_model = |(novelties, current): (&Vec<FrameNovelty>, &mut Option<Onset>)| {
+        let frames = novelties.iter().enumerate().map(|(place, novelty)| {
+            let of_peak = if novelty.peak_begins.is_some() { Some(onset_at(place)) } else { *current };
+            if novelty.begins.is_some() {
+                *current = Some(onset_at(place));
+            }
+            of_peak
+        });
+        frames.collect()
+    };
+    novelties.iter().zip(&mut state.onsets).map(of_model).collect()
+}
+
 /// The score of frame number `place`.
 pub(crate) fn frame_of(
     segment: &Segment,
     place: usize,
     frame: usize,
-    novelty: &crate::novelty::FrameNovelty,
+    novelty: &FrameNovelty,
     raw: f64,
     score: f64,
 ) -> FrameScore {

@@ -1,7 +1,7 @@
 //! Why a frame has its score.
 //!
-//! Reasons are for an analyst: the sequence with which the unusual began comes first, then calls never seen, then other sequences
-//! that do not overlap with those already named, then rare calls.
+//! Reasons are for an analyst: the sequence with which the burst began comes first, then calls never seen, then other sequences that do
+//! not overlap with those already named, then rare calls.
 
 use rastro_model::{Reason, Segment};
 use rustc_hash::FxHashMap;
@@ -23,7 +23,7 @@ const MAX_WINDOWS: usize = 3;
 const RARE_SHARE: f64 = 1e-4;
 
 /// Known windows that the nearest one is looked for among; where more are known, looking costs more than it tells.
-const MAX_KNOWN: u64 = 1 << 18;
+const MAX_KNOWN: u64 = 1 << 16;
 
 /// Different unseen windows of one frame that are told apart.
 const MAX_DIFFERENT: usize = 4096;
@@ -40,6 +40,15 @@ pub(crate) struct Explainer<'a> {
     pub(crate) model: usize,
 }
 
+/// How much to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// The unseen window with which the burst began.
+    FirstWindow,
+    /// Everything.
+    Full,
+}
+
 /// One unseen window of a frame.
 struct Unseen {
     first_call: u32,
@@ -48,9 +57,12 @@ struct Unseen {
 }
 
 impl Explainer<'_> {
-    /// Reasons for the frame of these calls, the strongest first.
-    pub(crate) fn reasons(&self, calls: std::ops::Range<usize>) -> Vec<Reason> {
-        let mut windows = self.unseen_windows(calls.clone()).into_iter();
+    /// Reasons for the frame of these calls, the strongest first. The burst began at call `begin`.
+    pub(crate) fn reasons(&self, calls: std::ops::Range<usize>, begin: u32, detail: Detail) -> Vec<Reason> {
+        if detail == Detail::FirstWindow {
+            return self.unseen_windows(calls, begin, 1);
+        }
+        let mut windows = self.unseen_windows(calls.clone(), begin, MAX_WINDOWS).into_iter();
         let (never, rare): (Vec<_>, Vec<_>) = self
             .rare_calls(calls)
             .into_iter()
@@ -69,16 +81,14 @@ impl Explainer<'_> {
         &self.walk.runs.calls[place + 1 - width..=place]
     }
 
-    fn unseen_windows(&self, calls: std::ops::Range<usize>) -> Vec<Reason> {
+    fn unseen_windows(&self, calls: std::ops::Range<usize>, begin: u32, most: usize) -> Vec<Reason> {
         let forgets_order = self.detector.forgets_order();
         let mut different: FxHashMap<Vec<Symbol>, Unseen> = FxHashMap::default();
-        let mut by_run: FxHashMap<u32, u32> = FxHashMap::default();
         for call in calls {
             if self.walk.verdicts[self.model][self.walk.runs.place[call] as usize] != verdict::UNSEEN {
                 continue;
             }
             let run = self.walk.runs.run[call];
-            *by_run.entry(run).or_default() += 1;
             let mut window = self.window_at(call).to_vec();
             if forgets_order {
                 window.sort_unstable();
@@ -92,17 +102,14 @@ impl Explainer<'_> {
                 std::collections::hash_map::Entry::Vacant(_) => {}
             }
         }
-        // The thread with the most unseen windows tells the story, and its first one begins it.
-        let main_run =
-            by_run.iter().map(|(&run, &count)| (count, std::cmp::Reverse(run))).max().map(|(_, run)| run.0);
         let mut ranked: Vec<Unseen> = different.into_values().collect();
-        ranked.sort_unstable_by_key(|unseen| (unseen.run != main_run.unwrap_or(0), unseen.first_call));
+        ranked.sort_unstable_by_key(|unseen| (unseen.first_call < begin, unseen.first_call));
         if ranked.len() > 1 {
             ranked[1..].sort_unstable_by_key(|unseen| (std::cmp::Reverse(unseen.times), unseen.first_call));
         }
         let mut chosen: Vec<&Unseen> = Vec::new();
         for unseen in &ranked {
-            if chosen.len() < MAX_WINDOWS && !chosen.iter().any(|other| self.overlap(other, unseen)) {
+            if chosen.len() < most && !chosen.iter().any(|other| self.overlap(other, unseen)) {
                 chosen.push(unseen);
             }
         }

@@ -33,6 +33,11 @@ pub(crate) struct FrameNovelty {
     pub(crate) unseen: u32,
     /// Highest level at an unseen window, in units.
     pub(crate) peak: u32,
+    /// The call at which the container's level last rose from zero, if that is in this frame: here a burst begins. (The last
+    /// zero before an alarm is Page's estimate of when the change happened.)
+    pub(crate) begins: Option<u32>,
+    /// The same as it was when the peak was reached.
+    pub(crate) peak_begins: Option<u32>,
 }
 
 /// Levels of one model in one container while a segment is gone through.
@@ -65,19 +70,26 @@ impl Levels {
         container: &mut u32,
         frame: usize,
     ) -> Vec<FrameNovelty> {
-        let frames = runs.place.chunks(frame).zip(runs.run.chunks(frame));
+        let frames = runs.place.chunks(frame).zip(runs.run.chunks(frame)).enumerate();
         frames
-            .map(|(places, owners)| {
+            .map(|(number, (places, owners))| {
                 let mut novelty = FrameNovelty::default();
-                for (&place, &owner) in places.iter().zip(owners) {
+                for (offset, (&place, &owner)) in places.iter().zip(owners).enumerate() {
                     let verdict = verdicts[place as usize];
                     let level = &mut self.runs[owner as usize];
                     if verdict == verdict::UNSEEN {
+                        if *container == 0 {
+                            novelty.begins = Some((number * frame + offset) as u32);
+                        }
                         *level = (*level + UNITS_PER_WINDOW).min(CEILING);
                         *container = (*container + UNITS_PER_WINDOW).min(CEILING);
                         novelty.windows += 1;
                         novelty.unseen += 1;
-                        novelty.peak = novelty.peak.max(*level).max(*container);
+                        let highest = (*level).max(*container);
+                        if highest > novelty.peak {
+                            novelty.peak = highest;
+                            novelty.peak_begins = novelty.begins;
+                        }
                     } else if verdict != verdict::NO_WINDOW {
                         *level = level.saturating_sub(1);
                         *container = container.saturating_sub(1);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     alphabet::{Alphabet, MAX_NAMES, Symbol},
     calibration::{Budget, Calibration, HeldOut},
-    detector::Detector,
+    detector::{Detector, WindowStatistics},
     registry::ModelSpec,
 };
 
@@ -163,8 +163,18 @@ impl Profile {
 
     /// How complete it is: 1 − the probability that the next window of its widest model is a new one, by Good and Turing.
     pub fn completeness(&self) -> f64 {
-        let widest = self.models.iter().max_by_key(|model| model.detector.spec().window());
-        widest.map_or(0.0, |model| 1.0 - model.detector.statistics().unseen_mass())
+        1.0 - self.widest_statistics().unseen_mass()
+    }
+
+    /// What the model with the longest windows has learned; of several, the one that knows the most different ones.
+    pub(crate) fn widest_statistics(&self) -> WindowStatistics {
+        let of_model = |model: &Model| (model.detector.spec().window(), model.detector.statistics());
+        let widest = self
+            .models
+            .iter()
+            .map(of_model)
+            .max_by_key(|(window, statistics)| (*window, statistics.distinct));
+        widest.map(|(_, statistics)| statistics).unwrap_or_default()
     }
 
     /// Frames a container a day in the training data; `None` where it tells no times.

@@ -182,6 +182,13 @@ impl Threads {
         }
     }
 
+    /// Novelty begins anew.
+    pub(crate) fn forget_levels(&mut self) {
+        for state in self.states.values_mut() {
+            state.levels.fill(0);
+        }
+    }
+
     /// What is remembered of a thread.
     pub(crate) fn get(&self, thread: Option<i64>) -> Option<&ThreadState> {
         self.states.get(&thread)

@@ -239,6 +239,8 @@ impl Trainer {
             }
         }
         self.pending.clear();
+        // A level that rose out of ignorance would say nothing of what is known now.
+        self.containers.forget_levels();
         self.learned_calls += self.pending_calls;
         self.pending_calls = 0;
         self.blocks.push((self.learned_calls, self.levels.first().map_or(0, Vec::len)));
@@ -257,8 +259,7 @@ impl Trainer {
 
     /// How far training is. Calls of the block that is not full yet are not counted as learned.
     pub fn progress(&self) -> TrainingProgress {
-        let widest = self.profile.models.iter().max_by_key(|model| model.detector.spec().window());
-        let statistics = widest.map(|model| model.detector.statistics()).unwrap_or_default();
+        let statistics = self.profile.widest_statistics();
         let training = &self.profile.training;
         TrainingProgress {
             calls: training.calls,

@@ -2,5 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod adfa;
+mod alarms;
+mod learning;
+mod profiles;
+mod scoring;
 mod support;
 mod webshop;

@@ -71,6 +71,47 @@ fn place_in<T: PartialEq>(dictionary: &mut Vec<T>, entry: T) -> usize {
     })
 }
 
+/// Calls of several threads as proptest makes them: names `0`..`names`, now and then a thread's `exit`.
+pub(crate) fn any_calls(names: u8, longest: usize) -> impl proptest::strategy::Strategy<Value = Vec<Call>> {
+    use proptest::prelude::*;
+    let call = (0..names, 0i64..4, 0u8..20).prop_map(|(name, thread, ending)| Call {
+        name: if ending == 0 { "exit".to_owned() } else { format!("call{name}") },
+        thread: (thread > 0).then_some(thread),
+        time_ns: 0,
+    });
+    proptest::collection::vec(call, 0..longest).prop_map(|mut calls| {
+        for (place, call) in calls.iter_mut().enumerate() {
+            call.time_ns = place as i64 * 1_000_000;
+        }
+        calls
+    })
+}
+
+/// One call after another, a millisecond apart, of one thread.
+pub(crate) fn calls_of(thread: i64, names: &[&str]) -> Vec<Call> {
+    let call = |(place, name): (usize, &&str)| Call {
+        name: (*name).to_owned(),
+        thread: Some(thread),
+        time_ns: place as i64 * 1_000_000,
+    };
+    names.iter().enumerate().map(call).collect()
+}
+
+/// A profile trained on these segments.
+pub(crate) fn trained(models: &[&str], segments: &[Segment]) -> rastro_analyzer::Profile {
+    let mut trainer = rastro_analyzer::Trainer::new("shop:1", &options(models));
+    for segment in segments {
+        trainer.learn(segment);
+    }
+    trainer.finish(7)
+}
+
+/// Training with these models.
+pub(crate) fn options(models: &[&str]) -> rastro_analyzer::TrainingOptions {
+    let models = models.iter().map(|text| rastro_analyzer::ModelSpec::parse(text).unwrap()).collect();
+    rastro_analyzer::TrainingOptions { models, ..Default::default() }
+}
+
 /// A folder of the shared data, or `None` with a message where it is absent.
 pub(crate) fn shared_data(folder: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(folder);
