@@ -258,7 +258,10 @@ impl BestFrames {
     fn take(&mut self, index: &str, segment: &Segment, scores: &[SegmentScores]) {
         let lowest =
             if self.frames.len() < self.count { 0.0 } else { self.frames.last().map_or(0.0, |frame| frame.score) };
-        for scores in scores {
+        // Among equals the store's order holds: by place, then by model.
+        let mut by_model: Vec<&SegmentScores> = scores.iter().collect();
+        by_model.sort_by(|a, b| (&a.detector, a.window).cmp(&(&b.detector, b.window)));
+        for scores in by_model {
             for frame in scores.frames.iter().filter(|frame| frame.score > lowest) {
                 let frame = frames::TopFrame::new(index, &segment.container, scores, frame);
                 let told = self.frames.iter().position(|told| {

@@ -11,7 +11,7 @@ use std::{
 use crate::support::{Rastro, made_up_log};
 
 /// A running role that is killed if the test fails.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -21,13 +21,13 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn start(rastro: &Rastro, arguments: &[&str]) -> Self {
+    pub(crate) fn start(rastro: &Rastro, arguments: &[&str]) -> Self {
         let mut command = rastro.command(arguments);
         Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
     /// Asks it to stop as `systemctl stop` does, and waits.
-    fn stop(mut self) -> std::process::ExitStatus {
+    pub(crate) fn stop(mut self) -> std::process::ExitStatus {
         let pid = i32::try_from(self.0.id()).unwrap();
         rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::TERM)
             .unwrap();
@@ -35,7 +35,7 @@ impl Running {
     }
 }
 
-fn wait_for_calls(rastro: &Rastro, calls: usize) {
+pub(crate) fn wait_for_calls(rastro: &Rastro, calls: usize) {
     let begun = Instant::now();
     let mut last = String::new();
     while begun.elapsed() < Duration::from_secs(30) {

@@ -16,7 +16,7 @@ fn an_unknown_command_is_answered_with_the_commands() {
 fn help_has_examples_for_the_commands_that_need_them() {
     let rastro = Rastro::new();
     for command in ["run", "replay", "train", "score", "alarms", "explain", "export", "eval", "tail"] {
-        assert!(rastro.text(&["help", command]).contains("Example"), "{command}");
+        assert!(rastro.text(&[command, "--help"]).contains("Example"), "{command}");
     }
 }
 

@@ -83,10 +83,10 @@ impl ChosenProfiles {
         }
         let options = TrainingOptions { models: self.models.clone(), frame: self.settings.frame };
         let mut trainer = Trainer::new(&profile.name, &options);
-        let mut indices: Vec<&str> = profile.sources().iter().map(|source| source.index.as_str()).collect();
-        indices.sort_unstable();
-        indices.dedup();
-        for index in indices {
+        let datasets = self.store.datasets().await?;
+        let stored = datasets.iter().flat_map(|dataset| &dataset.indices).map(|index| index.name.as_str());
+        let is_source = |index: &str| profile.sources().iter().any(|source| source.index == index);
+        for index in stored.filter(|index| is_source(index)) {
             let mut pages = pages(&self.store, index);
             while let Some(page) = pages.recv().await {
                 for stored in page? {

@@ -1,0 +1,49 @@
+//! Live and offline scores of the same windows are the same to the last bit.
+
+use crate::support::{Rastro, shared};
+
+#[test]
+fn what_was_scored_live_is_scored_offline_to_the_same_bits() {
+    let demo = |name: &str| {
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo").join(name).display().to_string()
+    };
+    let rastro = Rastro::new();
+    rastro.text(&["replay", &demo("webshop-normal.log.gz"), "--dataset", "normal"]);
+    rastro.text(&["train", "normal"]);
+    // Small chunks, so that windows cross many borders.
+    let live = rastro.json(&[
+        "replay",
+        &demo("webshop-attack.log.gz"),
+        "--dataset",
+        "attacked",
+        "--json",
+        "--set",
+        "shipper.chunk_bytes=\"16 KiB\"",
+    ]);
+    let offline = rastro.json(&["score", "attacked", "--name", "again", "--json"]);
+    assert!(live["alarms"].as_u64().unwrap() > 0, "{live}");
+    for figure in ["windows_scored", "frames_scored", "alarms", "top"] {
+        assert_eq!(live[figure], offline[figure], "{figure}");
+    }
+    let alarms = |scoring: &str| rastro.json(&["alarms", "--scoring", scoring, "--json"]);
+    assert_eq!(alarms("live"), alarms("again"));
+    let dry = rastro.json(&["score", "attacked", "--dry-run", "--json"]);
+    assert_eq!(dry["top"], offline["top"]);
+}
+
+#[test]
+fn a_window_size_that_was_not_trained_is_trained_from_the_profiles_own_sources() {
+    let Some(folder) = shared("webshop-strace/recordings") else { return };
+    let rastro = Rastro::new();
+    let recording = |number: u32| folder.join(format!("web-{number:02}.log.gz")).display().to_string();
+    rastro.text(&["replay", &recording(1), &recording(2), "--dataset", "web", "--image", "web:1"]);
+    rastro.text(&["train", "web", "--detector", "stide:n=6"]);
+    rastro.text(&["replay", &recording(11), "--dataset", "attacked", "--image", "web:1"]);
+    let report =
+        rastro.json(&["score", "attacked", "--detector", "bosc", "--window", "15", "--json"]);
+    assert_eq!(report["top"][0]["window"], 15);
+    assert_eq!(report["top"][0]["detector"], "bosc");
+    rastro.text(&["datasets", "delete", "web", "--yes"]);
+    let error = rastro.error(&["score", "attacked", "--detector", "bosc", "--window", "12", "--json"]);
+    assert!(error.contains("bosc:w=12") && error.contains("still stored"), "{error}");
+}
