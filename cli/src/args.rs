@@ -33,7 +33,14 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// Configuration file [default: rastro.toml here, or /etc/rastro/rastro.toml, if there is one].
-    #[arg(short, long, global = true, env = "RASTRO_CONFIG", value_name = "FILE", help_heading = "Global options")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "RASTRO_CONFIG",
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
     pub(crate) config: Option<PathBuf>,
     /// Folder of everything that Rastro keeps [default: rastro-data].
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
@@ -84,7 +91,9 @@ pub(crate) enum Command {
         rastro score web-2026.11.21 --name second-look --top 10")]
     Score(ScoreArgs),
     /// List alarms, the most recent first.
-    #[command(after_help = "Examples:\n  rastro alarms\n  rastro alarms -n 5 --container 0123456789ab --json")]
+    #[command(
+        after_help = "Examples:\n  rastro alarms\n  rastro alarms -n 5 --container 0123456789ab --json"
+    )]
     Alarms(AlarmsArgs),
     /// Tell why an alarm was raised.
     #[command(after_help = "Examples:\n  rastro explain latest\n  rastro explain 5c8e1f0a9b3d2e47-0-0-0-256")]
@@ -102,7 +111,9 @@ pub(crate) enum Command {
     /// Say what works on this machine, what is missing and what to do.
     Doctor(JsonArgs),
     /// Show calls on the screen as they come, coloured by rarity.
-    #[command(after_help = "Examples:\n  rastro tail\n  rastro tail 0123456789ab\n  rastro tail /var/log/sysdig/0123456789ab.log")]
+    #[command(
+        after_help = "Examples:\n  rastro tail\n  rastro tail 0123456789ab\n  rastro tail /var/log/sysdig/0123456789ab.log"
+    )]
     Tail(TailArgs),
     /// List lines that were no event, with the reason.
     DeadLetters(DeadLettersArgs),
@@ -409,7 +420,7 @@ pub(crate) struct TailArgs {
     #[arg(long)]
     pub(crate) format: Option<String>,
     /// Shows the last N lines of each file first.
-    #[arg(short, long, default_value_t = 10, value_name = "N")]
+    #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
     pub(crate) lines: usize,
     /// Ends at the end of the files instead of following them.
     #[arg(long)]

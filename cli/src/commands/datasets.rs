@@ -80,6 +80,10 @@ async fn delete(context: &Context, dataset: &str, yes: bool) -> anyhow::Result<E
     let before = store.size().await?;
     store.delete_dataset(dataset).await?;
     let freed = before.saturating_sub(store.size().await?);
-    output::line(format!("deleted `{dataset}`: {} calls, {} bytes freed", text::count(calls), text::count(freed)))?;
+    output::line(format!(
+        "deleted `{dataset}`: {} calls, {} bytes freed",
+        text::count(calls),
+        text::count(freed)
+    ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -48,6 +48,9 @@ struct Explanation {
     reasons: Vec<Sentence>,
     /// Calls around the first unusual one.
     context: Vec<ContextCall>,
+    /// Why there is no context, if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context_missing: Option<String>,
     /// Commands that lead on.
     next: Vec<Step>,
 }
@@ -91,8 +94,11 @@ impl Explanation {
             let peak_scores = scores(store, &alarm, alarm.peak.0).await?;
             (frame_scores(&peak_scores, alarm.peak.1), alarm.reasons.clone())
         };
-        // The data may be gone (its dataset deleted): the alarm itself still tells its reasons.
-        let segment = store.segment(segment_id).await.ok();
+        // Calls that are damaged or gone take nothing from the reasons, which the alarm itself holds.
+        let (segment, context_missing) = match store.segment(segment_id).await {
+            Ok(segment) => (Some(segment), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
         let first_reason = findings::first_reason(&first_scores, first_call).or_else(|| {
             (alarm.peak == alarm.first).then(|| findings::strongest(&alarm.reasons)).flatten().cloned()
         });
@@ -117,6 +123,7 @@ impl Explanation {
             first,
             reasons: sentences.collect(),
             context,
+            context_missing,
             next: next_steps(&alarm),
             alarm,
         })

@@ -51,8 +51,7 @@ impl Context {
         if let Some(level) = &global.log {
             flags.push(("log.level", format!("{level:?}")));
         }
-        let sources =
-            Sources { file: global.config.clone(), settings: global.settings.clone(), flags };
+        let sources = Sources { file: global.config.clone(), settings: global.settings.clone(), flags };
         let mut config = crate::config::load(&sources)?;
         if config.log.level == Config::default().log.level {
             // A command that answers and ends says less than a role that lives.
@@ -97,8 +96,11 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     };
     match cli.command {
         Command::Run(arguments) => {
-            let flags =
-                arguments.listen.iter().map(|listen| ("observability.listen", format!("{listen:?}"))).collect();
+            let flags = arguments
+                .listen
+                .iter()
+                .map(|listen| ("observability.listen", format!("{listen:?}")))
+                .collect();
             let context = Context::new(&global, flags, "info")?;
             runtime()?.block_on(run::run(&context, run::Roles::ALL))
         }
@@ -106,13 +108,17 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Shipper => runtime()?.block_on(run::run(&context("info")?, run::Roles::SHIPPER)),
         Command::Transformer => runtime()?.block_on(run::run(&context("info")?, run::Roles::TRANSFORMER)),
         Command::Analyzer => runtime()?.block_on(run::run(&context("info")?, run::Roles::ANALYZER)),
-        Command::Replay(arguments) => runtime()?.block_on(replay::replay(&context("warn,rastro::alarm=off")?, &arguments)),
+        Command::Replay(arguments) => {
+            runtime()?.block_on(replay::replay(&context("warn,rastro::alarm=off")?, &arguments))
+        }
         Command::Datasets(arguments) => runtime()?.block_on(datasets::datasets(&context("warn")?, arguments)),
         Command::Train(arguments) => runtime()?.block_on(train::train(&context("warn")?, &arguments)),
         Command::Score(arguments) => runtime()?.block_on(score::score(&context("warn")?, &arguments)),
         Command::Alarms(arguments) => runtime()?.block_on(alarms::alarms(&context("warn")?, &arguments)),
         Command::Explain(arguments) => runtime()?.block_on(explain::explain(&context("warn")?, &arguments)),
-        Command::Profile(arguments) => runtime()?.block_on(profile::profile(&context("warn")?, arguments.action)),
+        Command::Profile(arguments) => {
+            runtime()?.block_on(profile::profile(&context("warn")?, arguments.action))
+        }
         Command::Export(arguments) => runtime()?.block_on(export::export(&context("warn")?, &arguments)),
         Command::Eval(arguments) => eval::eval(&context("warn")?, &arguments),
         Command::Doctor(arguments) => runtime()?.block_on(doctor::doctor(&global, &arguments)),

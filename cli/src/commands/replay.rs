@@ -41,7 +41,11 @@ pub(super) async fn replay(context: &Context, arguments: &ReplayArgs) -> anyhow:
     let mut writing = tokio::task::spawn_blocking({
         let writer = LogWriter::open(
             &workspace.logs(),
-            LogWriterConfig { when_full: WhenFull::Wait, keep_files: 0, ..agent::writer_config(&context.config) },
+            LogWriterConfig {
+                when_full: WhenFull::Wait,
+                keep_files: 0,
+                ..agent::writer_config(&context.config)
+            },
         )?
         .with_shipped(agent::shipped(&context.data_dir));
         let cancel = Arc::clone(&cancel);
@@ -93,7 +97,12 @@ pub(super) async fn replay(context: &Context, arguments: &ReplayArgs) -> anyhow:
 
 fn options(arguments: &ReplayArgs, dataset: &str) -> anyhow::Result<RecordingOptions> {
     Ok(RecordingOptions {
-        kind: arguments.format.as_deref().map(rastro_agent::RecordingKind::named).transpose().context("`--format`")?,
+        kind: arguments
+            .format
+            .as_deref()
+            .map(rastro_agent::RecordingKind::named)
+            .transpose()
+            .context("`--format`")?,
         dataset: Some(dataset.to_owned()),
         image: arguments.image.clone(),
         table: arguments.table.map(|table| match table {
@@ -123,7 +132,11 @@ fn write(
     cancel: &AtomicBool,
     quiet: bool,
 ) -> anyhow::Result<ReplayReport> {
-    let bar = if quiet { indicatif::ProgressBar::hidden() } else { progress::bytes(plan.total_bytes(), "replaying") };
+    let bar = if quiet {
+        indicatif::ProgressBar::hidden()
+    } else {
+        progress::bytes(plan.total_bytes(), "replaying")
+    };
     let mut watch = |progress: rastro_agent::Progress| bar.set_position(progress.done_bytes);
     let report = rastro_agent::replay(plan, &mut writer, &mut watch, cancel)?;
     bar.finish_and_clear();

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Context;
-pub(super) use crate::roles::Roles;
 use crate::roles::Pipeline;
+pub(super) use crate::roles::Roles;
 
 pub(super) async fn run(context: &Context, roles: Roles) -> anyhow::Result<ExitCode> {
     let _ownership = context.data_dir.own(roles.name())?;

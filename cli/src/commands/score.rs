@@ -46,7 +46,9 @@ struct Report {
 
 pub(super) async fn score(context: &Context, arguments: &ScoreArgs) -> anyhow::Result<ExitCode> {
     if arguments.name == LIVE {
-        bail!("`--name live`: that name belongs to the analysis that follows the data as it comes; take another");
+        bail!(
+            "`--name live`: that name belongs to the analysis that follows the data as it comes; take another"
+        );
     }
     let settings = Settings::new(&context.config)?;
     let store = if arguments.dry_run { context.store_to_read()? } else { context.store_to_write()? };
@@ -56,7 +58,8 @@ pub(super) async fn score(context: &Context, arguments: &ScoreArgs) -> anyhow::R
 
     let begun = Instant::now();
     let total: u64 = targets.iter().map(|target| target.index.calls).sum();
-    let bar = if context.quiet { indicatif::ProgressBar::hidden() } else { progress::items(total, "scoring") };
+    let bar =
+        if context.quiet { indicatif::ProgressBar::hidden() } else { progress::items(total, "scoring") };
     let mut report = Report { scoring: arguments.name.clone(), ..Report::default() };
     let mut alarm_ids: BTreeSet<AlarmId> = BTreeSet::new();
     let mut best = BestFrames::new(arguments.top);
@@ -256,17 +259,21 @@ impl BestFrames {
     }
 
     fn take(&mut self, index: &str, segment: &Segment, scores: &[SegmentScores]) {
-        let lowest =
-            if self.frames.len() < self.count { 0.0 } else { self.frames.last().map_or(0.0, |frame| frame.score) };
+        let lowest = if self.frames.len() < self.count {
+            0.0
+        } else {
+            self.frames.last().map_or(0.0, |frame| frame.score)
+        };
         // Among equals the store's order holds: by place, then by model.
         let mut by_model: Vec<&SegmentScores> = scores.iter().collect();
         by_model.sort_by(|a, b| (&a.detector, a.window).cmp(&(&b.detector, b.window)));
         for scores in by_model {
             for frame in scores.frames.iter().filter(|frame| frame.score > lowest) {
                 let frame = frames::TopFrame::new(index, &segment.container, scores, frame);
-                let told = self.frames.iter().position(|told| {
-                    told.segment == frame.segment && told.first_call == frame.first_call
-                });
+                let told = self
+                    .frames
+                    .iter()
+                    .position(|told| told.segment == frame.segment && told.first_call == frame.first_call);
                 match told {
                     Some(told) if self.frames[told].score >= frame.score => continue,
                     Some(told) => drop(self.frames.remove(told)),

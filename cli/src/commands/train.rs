@@ -41,7 +41,8 @@ struct Trained {
 pub(super) async fn train(context: &Context, arguments: &TrainArgs) -> anyhow::Result<ExitCode> {
     let settings = Settings::new(&context.config)?;
     let options = TrainingOptions { models: models(&settings, context, arguments)?, ..settings.training() };
-    let (from_ns, to_ns) = (time("--from", arguments.from.as_deref())?, time("--to", arguments.to.as_deref())?);
+    let (from_ns, to_ns) =
+        (time("--from", arguments.from.as_deref())?, time("--to", arguments.to.as_deref())?);
     let store = context.store_to_write()?;
     let datasets = store.datasets().await?;
     let begun = Instant::now();
@@ -51,7 +52,8 @@ pub(super) async fn train(context: &Context, arguments: &TrainArgs) -> anyhow::R
         targets_to_learn.extend(targets(&datasets, name)?);
     }
     let total: u64 = targets_to_learn.iter().map(|target| target.index.calls).sum();
-    let bar = if context.quiet { indicatif::ProgressBar::hidden() } else { progress::items(total, "learning") };
+    let bar =
+        if context.quiet { indicatif::ProgressBar::hidden() } else { progress::items(total, "learning") };
     let mut trainers: BTreeMap<String, Trainer> = BTreeMap::new();
     for target in &targets_to_learn {
         let mut pages = pages(&store, &target.index.name);
@@ -75,7 +77,9 @@ pub(super) async fn train(context: &Context, arguments: &TrainArgs) -> anyhow::R
     }
     bar.finish_and_clear();
     if trainers.is_empty() {
-        bail!("there are no calls to learn from: check --container, --from and --to against `rastro datasets`");
+        bail!(
+            "there are no calls to learn from: check --container, --from and --to against `rastro datasets`"
+        );
     }
 
     let mut trained = Vec::new();

@@ -33,7 +33,9 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
     let interval = |value: Duration| (Duration::from_millis(1)..=Duration::from_secs(1000)).contains(&value);
     ensure(interval(config.shipper.flush_interval), "shipper.flush_interval", "1ms to 1000s")?;
     ensure(interval(config.shipper.poll_interval), "shipper.poll_interval", "1ms to 1000s")?;
-    for (key, globs) in [("shipper.include", &config.shipper.include), ("shipper.exclude", &config.shipper.exclude)] {
+    for (key, globs) in
+        [("shipper.include", &config.shipper.include), ("shipper.exclude", &config.shipper.exclude)]
+    {
         ensure(globs.iter().all(|glob| !glob.is_empty()), key, "globs that are not empty")?;
     }
     ensure(config.broker.limit_bytes.0 >= 16 * 1024 * 1024, "broker.limit_bytes", "at least 16 MiB")?;

@@ -50,14 +50,16 @@ pub(crate) fn load(sources: &Sources) -> Result<Config, ConfigError> {
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ConfigError::File { path: path.clone(), source })?;
         // Checked on its own first: toml's message shows line and column.
-        toml::from_str::<Config>(&text)
-            .map_err(|error| ConfigError::Values(format!("configuration file `{}`: {error}", path.display())))?;
+        toml::from_str::<Config>(&text).map_err(|error| {
+            ConfigError::Values(format!("configuration file `{}`: {error}", path.display()))
+        })?;
         figment = figment.merge(Toml::string(&text));
     }
     figment = figment.merge(Env::prefixed("RASTRO_").ignore(OTHER_VARIABLES).split("__"));
     for setting in &sources.settings {
         let (key, value) = setting.split_once('=').ok_or_else(|| ConfigError::Set(setting.clone()))?;
-        figment = figment.merge(Setting { key: key.trim(), value: value.trim(), flag: format!("--set {setting}") });
+        figment =
+            figment.merge(Setting { key: key.trim(), value: value.trim(), flag: format!("--set {setting}") });
     }
     for (key, value) in &sources.flags {
         figment = figment.merge(Setting { key, value, flag: format!("flag for `{key}`") });

@@ -307,7 +307,8 @@ impl Config {
             if detector.contains(':') {
                 models.push(detector.clone());
             } else {
-                models.extend(self.analyzer.windows.iter().map(|window| format!("{detector}:window={window}")));
+                models
+                    .extend(self.analyzer.windows.iter().map(|window| format!("{detector}:window={window}")));
             }
         }
         models

@@ -12,7 +12,8 @@ use super::Health;
 use crate::config::ObservabilityConfig;
 
 /// Bounds of the duration histograms, seconds.
-const DURATION_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const DURATION_BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// The process's metrics; the first call installs the recorder.
 pub(crate) fn recorder() -> anyhow::Result<PrometheusHandle> {

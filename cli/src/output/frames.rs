@@ -30,7 +30,12 @@ pub(crate) struct TopFrame {
 
 impl TopFrame {
     /// A frame of `scores`.
-    pub(crate) fn new(index: &str, container: &Container, scores: &SegmentScores, frame: &FrameScore) -> Self {
+    pub(crate) fn new(
+        index: &str,
+        container: &Container,
+        scores: &SegmentScores,
+        frame: &FrameScore,
+    ) -> Self {
         Self {
             index: index.to_owned(),
             container: container.clone(),
@@ -58,7 +63,11 @@ impl TopFrame {
 
 /// The `count` frames with the highest scores, each call of the stream told once: where several models score the same frame, the
 /// highest score stands for it.
-pub(crate) async fn top(store: &dyn Store, query: &ScoreQuery, count: usize) -> anyhow::Result<Vec<TopFrame>> {
+pub(crate) async fn top(
+    store: &dyn Store,
+    query: &ScoreQuery,
+    count: usize,
+) -> anyhow::Result<Vec<TopFrame>> {
     let mut frames: Vec<TopFrame> = Vec::new();
     for (stored, frame) in store.top_frames(query, count * 4).await? {
         let Some(score) = stored.scores.frames.get(frame) else { continue };

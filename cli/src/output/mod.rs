@@ -35,7 +35,8 @@ pub(crate) fn line(text: impl std::fmt::Display) -> anyhow::Result<()> {
 /// Prints a value as JSON.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut output = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut output, value)?;
+    // As an I/O error it stays one: a reader that has gone away is recognised by it.
+    serde_json::to_writer_pretty(&mut output, value).map_err(std::io::Error::from)?;
     writeln!(output)?;
     Ok(())
 }

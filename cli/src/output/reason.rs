@@ -11,7 +11,8 @@ pub(crate) fn sentence(reason: &Reason) -> String {
     let mut line = String::new();
     match reason {
         Reason::UnseenSequence { calls, times, thread, process, nearest, distance, .. } => {
-            let _ = write!(line, "{}never-seen sequence {}", who(process.as_deref(), *thread), calls.join(" "));
+            let _ =
+                write!(line, "{}never-seen sequence {}", who(process.as_deref(), *thread), calls.join(" "));
             repeated(&mut line, *times);
             if nearest.is_some() {
                 let _ = write!(line, "; the nearest known one differs in {distance} of {}", calls.len());

@@ -20,15 +20,14 @@ pub(crate) fn time(ns: i64) -> String {
     if ns <= 0 {
         return "-".to_owned();
     }
-    Timestamp::from_nanosecond(i128::from(ns)).map_or_else(
-        |_| "-".to_owned(),
-        |timestamp| timestamp.strftime("%Y-%m-%d %H:%M:%S.%3f").to_string(),
-    )
+    Timestamp::from_nanosecond(i128::from(ns))
+        .map_or_else(|_| "-".to_owned(), |timestamp| timestamp.strftime("%Y-%m-%d %H:%M:%S.%3f").to_string())
 }
 
 /// A time in RFC 3339 with nanoseconds, for documents.
 pub(crate) fn rfc3339(ns: i64) -> String {
-    Timestamp::from_nanosecond(i128::from(ns)).map_or_else(|_| String::new(), |timestamp| format!("{timestamp:.9}"))
+    Timestamp::from_nanosecond(i128::from(ns))
+        .map_or_else(|_| String::new(), |timestamp| format!("{timestamp:.9}"))
 }
 
 /// Text from a container, safe for a terminal: control characters become `.`.

@@ -11,8 +11,13 @@ use crate::{config::Config, data_dir::DataDir};
 /// How often age and size of the log files are looked at.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-pub(super) async fn run(config: Config, data_dir: DataDir, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut writer = LogWriter::open(&config.log_dir(), writer_config(&config))?.with_shipped(shipped(&data_dir));
+pub(super) async fn run(
+    config: Config,
+    data_dir: DataDir,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut writer =
+        LogWriter::open(&config.log_dir(), writer_config(&config))?.with_shipped(shipped(&data_dir));
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
@@ -37,6 +42,9 @@ pub(crate) fn writer_config(config: &Config) -> LogWriterConfig {
 pub(crate) fn shipped(data_dir: &DataDir) -> Box<dyn Fn(&Path) -> u64 + Send> {
     let state_dir = data_dir.shipper();
     Box::new(move |path| {
-        Checkpoint::load(&state_dir).ok().and_then(|checkpoint| checkpoint.shipped_bytes(path).ok()).unwrap_or(0)
+        Checkpoint::load(&state_dir)
+            .ok()
+            .and_then(|checkpoint| checkpoint.shipped_bytes(path).ok())
+            .unwrap_or(0)
     })
 }

@@ -7,6 +7,7 @@ mod pipeline;
 pub(crate) use pipeline::{Pipeline, glob_of};
 
 /// Which roles a process runs.
+#[expect(clippy::struct_excessive_bools, reason = "four roles, each of which runs or does not")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Roles {
     /// Log files: rotation and retention.

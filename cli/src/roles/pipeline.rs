@@ -92,21 +92,21 @@ impl Pipeline {
             pipeline.start_transformer(config)?;
         }
         if roles.analyzer {
-            let (handle, role) = analyzer::role(Arc::clone(&pipeline.store), config, pipeline.shutdown.clone())?;
+            let (handle, role) =
+                analyzer::role(Arc::clone(&pipeline.store), config, pipeline.shutdown.clone())?;
             pipeline.analyzer = Some(handle);
             pipeline.spawn("analyzer", role);
         }
         if roles.agent {
-            pipeline.spawn("agent", agent::run(config.clone(), context.data_dir.clone(), pipeline.shutdown.clone()));
+            pipeline.spawn(
+                "agent",
+                agent::run(config.clone(), context.data_dir.clone(), pipeline.shutdown.clone()),
+            );
         }
         Ok(pipeline)
     }
 
-    fn spawn(
-        &mut self,
-        role: &'static str,
-        work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
-    ) {
+    fn spawn(&mut self, role: &'static str, work: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
         let health = self.health.clone();
         health.set(role, RoleState::Ready);
         self.tasks.spawn(async move {
@@ -234,7 +234,9 @@ impl Pipeline {
         while let Some(ended) = self.tasks.join_next().await {
             match ended {
                 Ok((_, Ok(()))) => {}
-                Ok((role, Err(error))) => tracing::error!(role, error = %format!("{error:#}"), "ended with an error"),
+                Ok((role, Err(error))) => {
+                    tracing::error!(role, error = %format!("{error:#}"), "ended with an error");
+                }
                 Err(error) => tracing::error!(%error, "a role has panicked"),
             }
         }

@@ -19,7 +19,9 @@ fn shipped_only(rastro: &Rastro) -> std::path::PathBuf {
     let checkpoint = rastro.data_dir().join("shipper/checkpoint.json");
     for _ in 0..300 {
         let text = fs::read_to_string(&checkpoint).unwrap_or_default();
-        if text.contains(&format!("\"next_line\":{LINES}")) || text.contains(&format!("\"next_line\": {LINES}")) {
+        if text.contains(&format!("\"next_line\":{LINES}"))
+            || text.contains(&format!("\"next_line\": {LINES}"))
+        {
             break;
         }
         sleep(Duration::from_millis(50));
@@ -80,7 +82,11 @@ fn a_damaged_checkpoint_costs_nothing_while_the_queue_knows() {
     let more = made_up_log(500, 9);
     let mut all = fs::read(&log).unwrap();
     all.extend_from_slice(&more);
-    fs::OpenOptions::new().append(true).open(&log).and_then(|mut file| std::io::Write::write_all(&mut file, &more)).unwrap();
+    fs::OpenOptions::new()
+        .append(true)
+        .open(&log)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, &more))
+        .unwrap();
     let running = Running::start(&rastro, &["run"]);
     wait_for_calls(&rastro, LINES + 500);
     assert!(running.stop().success());

@@ -36,7 +36,8 @@ fn replay(file: &str, format: Option<&str>, events: u64, lines: u64) {
 #[test]
 fn every_sysdig_capture_passes_in_its_basic_form() {
     for &(capture, events, lines) in CAPTURES {
-        let format = "*%evt.num %evt.time.iso8601 %evt.dir %evt.category %evt.type %evt.latency %evt.rawres %evt.args";
+        let format =
+            "*%evt.num %evt.time.iso8601 %evt.dir %evt.category %evt.type %evt.latency %evt.rawres %evt.args";
         replay(&format!("sysdig-real/{capture}.basic.log.gz"), Some(format), events, lines);
     }
 }

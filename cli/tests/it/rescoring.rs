@@ -39,8 +39,7 @@ fn a_window_size_that_was_not_trained_is_trained_from_the_profiles_own_sources()
     rastro.text(&["replay", &recording(1), &recording(2), "--dataset", "web", "--image", "web:1"]);
     rastro.text(&["train", "web", "--detector", "stide:n=6"]);
     rastro.text(&["replay", &recording(11), "--dataset", "attacked", "--image", "web:1"]);
-    let report =
-        rastro.json(&["score", "attacked", "--detector", "bosc", "--window", "15", "--json"]);
+    let report = rastro.json(&["score", "attacked", "--detector", "bosc", "--window", "15", "--json"]);
     assert_eq!(report["top"][0]["window"], 15);
     assert_eq!(report["top"][0]["detector"], "bosc");
     rastro.text(&["datasets", "delete", "web", "--yes"]);

@@ -29,8 +29,11 @@ impl Running {
     /// Asks it to stop as `systemctl stop` does, and waits.
     pub(crate) fn stop(mut self) -> std::process::ExitStatus {
         let pid = i32::try_from(self.0.id()).unwrap();
-        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::TERM)
-            .unwrap();
+        rustix::process::kill_process(
+            rustix::process::Pid::from_raw(pid).unwrap(),
+            rustix::process::Signal::TERM,
+        )
+        .unwrap();
         self.0.wait().unwrap()
     }
 }

@@ -44,5 +44,8 @@ fn judge(folder: &Path) {
         assert!(report["windows_scored"].as_u64().unwrap() > 1000);
     }
     let explanation = rastro.text(&["explain", "worst"]);
-    assert!(explanation.contains("never-seen sequence") || explanation.contains("never seen"), "{explanation}");
+    assert!(
+        explanation.contains("never-seen sequence") || explanation.contains("never seen"),
+        "{explanation}"
+    );
 }

@@ -27,8 +27,8 @@ pub(super) struct ContextCall {
     pub(super) unusual: bool,
 }
 
-/// Up to `around` calls before and after the call at which `reason` shows (the frame's first one without a reason): of its
-/// thread where a sequence is one thread's, else of the container.
+/// What `reason` names (the frame's first call without a reason) with up to `around` calls before and after it: of its thread
+/// where the source gives threads, else of the container.
 pub(super) async fn around(
     store: &dyn Store,
     segment: &Segment,
@@ -49,7 +49,7 @@ pub(super) async fn around(
     let of_thread = |segment: &Segment, call: usize| {
         segment.calls.threads[segment.calls.thread[call] as usize].id == thread
     };
-    let wanted_before = around.max(length.saturating_sub(1));
+    let wanted_before = around.saturating_add(length.saturating_sub(1));
     let mut calls = VecDeque::new();
     for call in (0..=place).rev().filter(|&call| of_thread(segment, call)).take(wanted_before + 1) {
         calls.push_front(context_call(segment, call));

@@ -25,6 +25,9 @@ pub(super) fn page(explanation: &Explanation, colours: bool) -> String {
         lines.extend([String::new(), bold("Calls around the first unusual one (marked >)")]);
         lines.extend(explanation.context.iter().map(|call| context_line(call, colours)));
     }
+    if let Some(why) = &explanation.context_missing {
+        lines.extend([String::new(), format!("The calls around it cannot be shown: {}", text::printable(why))]);
+    }
     lines.extend([String::new(), bold("What to do next")]);
     for step in &explanation.next {
         lines.push(format!("  {}", step.command));

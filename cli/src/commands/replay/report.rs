@@ -75,8 +75,12 @@ impl Report {
             job: Some(analyzer::LIVE.to_owned()),
             ..AlarmQuery::default()
         };
-        let found: Vec<Alarm> =
-            store.alarms(&query).await?.into_iter().filter(|alarm| streams.contains(&alarm.first.0.stream)).collect();
+        let found: Vec<Alarm> = store
+            .alarms(&query)
+            .await?
+            .into_iter()
+            .filter(|alarm| streams.contains(&alarm.first.0.stream))
+            .collect();
         let query = ScoreQuery {
             dataset: Some(dataset.to_owned()),
             job: Some(analyzer::LIVE.to_owned()),
@@ -114,7 +118,11 @@ impl Report {
             text::count(tally.lines_read),
             text::count(tally.events_parsed),
             text::count(tally.dead_letters),
-            if tally.dead_letters > 0 { format!(" (`rastro dead-letters {}`)", self.dataset) } else { String::new() }
+            if tally.dead_letters > 0 {
+                format!(" (`rastro dead-letters {}`)", self.dataset)
+            } else {
+                String::new()
+            }
         ))?;
         output::line(format!(
             "calls     {} stored, {} lost; {} enter events folded, {} events are no calls",
@@ -147,7 +155,11 @@ impl Report {
 }
 
 /// Keeps what the recordings' companions say of them.
-pub(super) async fn keep_labels(pipeline: &Pipeline, written: &ReplayReport, dataset: &str) -> anyhow::Result<()> {
+pub(super) async fn keep_labels(
+    pipeline: &Pipeline,
+    written: &ReplayReport,
+    dataset: &str,
+) -> anyhow::Result<()> {
     if written.labels.is_empty() {
         return Ok(());
     }

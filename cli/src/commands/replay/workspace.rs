@@ -22,12 +22,15 @@ impl Workspace {
     /// The folder of the interrupted replay of that identity, or a new one.
     pub(super) fn open(data_dir: &DataDir, identity: u128) -> anyhow::Result<Self> {
         let root = data_dir.replays();
-        fs::create_dir_all(&root).with_context(|| format!("cannot create the folder `{}`", root.display()))?;
+        fs::create_dir_all(&root)
+            .with_context(|| format!("cannot create the folder `{}`", root.display()))?;
         let identity = format!("{identity:032x}");
         let mut last = read_number(&root.join("last"));
         for entry in fs::read_dir(&root)? {
             let entry = entry?;
-            let Some(number) = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok()) else { continue };
+            let Some(number) = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok()) else {
+                continue;
+            };
             last = last.max(number);
             if fs::read_to_string(entry.path().join("identity")).is_ok_and(|text| text.trim() == identity) {
                 return Ok(Self { folder: entry.path(), resumed: true });
@@ -73,7 +76,9 @@ fn read_number(path: &Path) -> u64 {
 /// Writes a small file all or nothing.
 fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
     let temporary = path.with_extension("new");
-    fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path)).with_context(|| format!("cannot write `{}`", path.display()))
+    fs::write(&temporary, text)
+        .and_then(|()| fs::rename(&temporary, path))
+        .with_context(|| format!("cannot write `{}`", path.display()))
 }
 
 #[cfg(test)]

@@ -8,10 +8,7 @@ use rastro_model::{ProfileRef, Segment};
 use rastro_store::Store;
 
 use crate::{
-    commands::{
-        analyzer_input::pages,
-        profile::ProfileReference,
-    },
+    commands::{analyzer_input::pages, profile::ProfileReference},
     output::text,
     roles::analyzer::{Profiles, Settings},
 };
@@ -70,11 +67,7 @@ impl ChosenProfiles {
     }
 
     /// The profile, with the models that were asked for and that it lacks trained from the calls that it was trained on itself.
-    async fn completed(
-        &self,
-        profile: Arc<Profile>,
-        reference: &ProfileRef,
-    ) -> anyhow::Result<Arc<Profile>> {
+    async fn completed(&self, profile: Arc<Profile>, reference: &ProfileRef) -> anyhow::Result<Arc<Profile>> {
         let known = profile.models();
         let missing: Vec<String> =
             self.models.iter().filter(|model| !known.contains(model)).map(ToString::to_string).collect();
@@ -117,7 +110,11 @@ impl ChosenProfiles {
                 missing.join(" --detector "),
             );
         }
-        tracing::warn!(profile = reference.name, models = missing.join(", "), "trained from the profile's own sources");
+        tracing::warn!(
+            profile = reference.name,
+            models = missing.join(", "),
+            "trained from the profile's own sources"
+        );
         Ok(Arc::new(trained))
     }
 }

@@ -76,7 +76,10 @@ impl IndexAnalysis {
                     // A profile that was deleted meanwhile is no error: the workload is then one without a profile.
                     let Ok(read) = self.profiles.read(self.store.as_ref(), &profile).await else { continue };
                     let mut scorer = Scorer::new(read, profile.version, self.settings.scoring(Vec::new()))?;
-                    scorer.restore(&state).map(|()| Workload::Detecting(Box::new(scorer))).map_err(anyhow::Error::from)
+                    scorer
+                        .restore(&state)
+                        .map(|()| Workload::Detecting(Box::new(scorer)))
+                        .map_err(anyhow::Error::from)
                 }
                 StoredWorkload::Learning { state } => Learner::restore(self.settings.learner(), &state)
                     .map(|learner| Workload::Learning(Box::new(learner)))
@@ -84,7 +87,9 @@ impl IndexAnalysis {
             };
             match restored {
                 Ok(workload) => drop(self.work.workloads.insert(name, workload)),
-                Err(error) => tracing::warn!(workload = name, %error, "the analysis goes on without what came before"),
+                Err(error) => {
+                    tracing::warn!(workload = name, %error, "the analysis goes on without what came before");
+                }
             }
         }
         Ok(())
@@ -172,9 +177,13 @@ impl IndexAnalysis {
             let workload = match chosen {
                 Some(reference) => {
                     let profile = self.profiles.read(self.store.as_ref(), &reference).await?;
-                    let scorer =
-                        Scorer::new(profile, reference.version, self.settings.scoring(Vec::new()))?;
-                    tracing::info!(workload = name, profile = reference.name, version = reference.version, "detecting");
+                    let scorer = Scorer::new(profile, reference.version, self.settings.scoring(Vec::new()))?;
+                    tracing::info!(
+                        workload = name,
+                        profile = reference.name,
+                        version = reference.version,
+                        "detecting"
+                    );
                     Workload::Detecting(Box::new(scorer))
                 }
                 None => {

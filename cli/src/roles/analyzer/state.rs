@@ -71,7 +71,9 @@ impl StoredAnalysis {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> anyhow::Result<Self> {
-        postcard::from_bytes(bytes).context("the analyzer's state cannot be read: `rastro datasets delete` and replay, or restore the store")
+        postcard::from_bytes(bytes).context(
+            "the analyzer's state cannot be read: `rastro datasets delete` and replay, or restore the store",
+        )
     }
 }
 

@@ -37,7 +37,8 @@ impl Profiles {
     /// The profile for a segment, if there is one.
     pub(crate) fn choose(&self, segment: &Segment) -> Option<ProfileRef> {
         let name = name_of(segment);
-        let reference = |(name, version): (&String, &u32)| ProfileRef { name: name.clone(), version: *version };
+        let reference =
+            |(name, version): (&String, &u32)| ProfileRef { name: name.clone(), version: *version };
         if let Some(named) = self.latest.get_key_value(name) {
             return Some(reference(named));
         }
