@@ -419,7 +419,7 @@ pub(crate) struct TailArgs {
     /// sysdig format of files without a header.
     #[arg(long)]
     pub(crate) format: Option<String>,
-    /// Shows the last N lines of each file first.
+    /// Shows the last N calls of each file first.
     #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
     pub(crate) lines: usize,
     /// Ends at the end of the files instead of following them.

@@ -185,7 +185,7 @@ fn next_steps(alarm: &Alarm) -> Vec<Step> {
         step(format!("rastro profile show {profile}@{}", alarm.profile.version), "what is known as normal"),
         step(
             format!(
-                "rastro train {dataset} --profile {profile} --container {container} --from {from} --to {to}"
+                "rastro train {dataset} --add --profile {profile} --container {container} --from {from} --to {to}"
             ),
             "if this was normal: teach it to the profile",
         ),

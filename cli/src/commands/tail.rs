@@ -49,6 +49,11 @@ pub(super) async fn tail(context: &Context, arguments: &TailArgs) -> anyhow::Res
     Ok(ExitCode::SUCCESS)
 }
 
+/// Lines in which that many calls are likely to be found: half of them may be the beginnings of calls, some are no calls.
+const fn lines_for(calls: usize) -> usize {
+    if calls == 0 { 0 } else { calls.saturating_mul(3).saturating_add(32) }
+}
+
 struct Tail {
     declared: decode::Declared,
     rarities: Rarities,
@@ -58,16 +63,17 @@ struct Tail {
 }
 
 impl Tail {
-    /// The last lines of every file, all files together in order of time.
+    /// The last calls of every file, all files together in order of time.
     async fn show_last(&mut self, files: &[PathBuf], count: usize) -> anyhow::Result<()> {
         let mut shown = Vec::new();
         for file in files {
             let decoder = Decoder::of_file(file, &self.declared)?;
-            for line in files::last_lines(file, count)? {
-                if let Some((time_ns, text)) = self.rendered(&decoder, &line).await? {
-                    shown.push((time_ns, text));
-                }
+            let begin = shown.len();
+            for line in files::last_lines(file, lines_for(count))? {
+                shown.extend(self.rendered(&decoder, &line).await?);
             }
+            let surplus = (shown.len() - begin).saturating_sub(count);
+            shown.drain(begin..begin + surplus);
             let path = file.canonicalize().unwrap_or_else(|_| file.clone());
             self.decoders.insert(path, decoder);
         }

@@ -1,11 +1,19 @@
 //! The binary as its users run it.
-#![allow(clippy::unwrap_used, reason = "a test whose parts cannot be set up has failed")]
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
 
 mod damage;
+mod demo;
+mod doctor;
+mod eval;
+mod explain;
+mod export;
 mod kill;
+mod profile;
 mod recordings;
 mod rescoring;
 mod roles;
 mod support;
+mod tail;
 mod usage;
 mod webshop;

@@ -26,7 +26,10 @@ pub(super) fn page(explanation: &Explanation, colours: bool) -> String {
         lines.extend(explanation.context.iter().map(|call| context_line(call, colours)));
     }
     if let Some(why) = &explanation.context_missing {
-        lines.extend([String::new(), format!("The calls around it cannot be shown: {}", text::printable(why))]);
+        lines.extend([
+            String::new(),
+            format!("The calls around it cannot be shown: {}", text::printable(why)),
+        ]);
     }
     lines.extend([String::new(), bold("What to do next")]);
     for step in &explanation.next {
@@ -151,4 +154,118 @@ fn context_line(call: &ContextCall, colours: bool) -> String {
 
 fn counted(count: u32, what: &str) -> String {
     format!("{} {what}{}", text::count(count.into()), if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use rastro_model::{Alarm, AlarmId, Container, Position, ProfileRef, Reason, SegmentId, StreamId};
+
+    use super::*;
+    use crate::{
+        commands::explain::{Sentence, next_steps},
+        output::reason,
+    };
+
+    /// An alarm in which everything that a container may name holds an escape sequence.
+    fn explanation() -> Explanation {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let place = (SegmentId { stream: StreamId(1), start: Position::new(0, 287), part: 0 }, 256);
+        let reasons = vec![
+            Reason::UnseenSequence {
+                calls: names(&["dup2", "dup2", "execve"]),
+                ends_at: 300,
+                times: 2,
+                thread: Some(7),
+                process: Some("sh\x1b[2J".to_owned()),
+                nearest: Some(names(&["dup2", "close", "execve"])),
+                distance: 1,
+            },
+            Reason::RareCall {
+                name: "ptrace".to_owned(),
+                call: 301,
+                times: 1,
+                trained: 0,
+                arguments: Some("request=16\x07".to_owned()),
+            },
+        ];
+        let alarm = Alarm {
+            id: AlarmId("0000000000000001-0-287-0-256".to_owned()),
+            index: "shop-2026.11.21".to_owned(),
+            dataset: "shop".to_owned(),
+            node: "worker-1".to_owned(),
+            container: Container {
+                id: "0123456789ab".to_owned(),
+                name: Some("web\x1b]0;x\x07".to_owned()),
+                image: Some("it's\nshop:1".to_owned()),
+            },
+            profile: ProfileRef { name: "it's\nshop:1".to_owned(), version: 2 },
+            detector: "stide".to_owned(),
+            window: 3,
+            score: 97.25,
+            threshold: 50.0,
+            frames: 1,
+            peak: place,
+            first: place,
+            start_ns: 1_795_251_948_556_871_000,
+            end_ns: 1_795_251_949_809_565_000,
+            lossy: true,
+            reasons: reasons.clone(),
+            message: "worker-1 web (0123456789ab): sh made a sequence never seen\x1b[31m".to_owned(),
+        };
+        let call = |name: &str, unusual| ContextCall {
+            time: "2026-11-21T09:05:48.556871000Z".to_owned(),
+            thread: Some(7),
+            process: Some(6),
+            process_name: Some("sh\x1b[2J".to_owned()),
+            name: name.to_owned(),
+            result: Some(-2),
+            error: Some("ENOENT"),
+            arguments: Some(format!("filename=/bin/\u{9b}31m{}", "x".repeat(200))),
+            unusual,
+        };
+        Explanation {
+            start: text::rfc3339(alarm.start_ns),
+            end: text::rfc3339(alarm.end_ns),
+            first_frame: vec![ModelScore {
+                detector: "stide".to_owned(),
+                window: 3,
+                profile: alarm.profile.clone(),
+                first_call: 256,
+                calls: 256,
+                windows: 250,
+                unseen: 37,
+                raw: 0.8,
+                score: 97.25,
+                threshold: 50.0,
+                alarm: true,
+            }],
+            peak_frame: Vec::new(),
+            first: Finding::of(&reasons[0]),
+            reasons: reasons
+                .into_iter()
+                .map(|reason| Sentence { text: reason::sentence(&reason), reason })
+                .collect(),
+            context: vec![call("read", false), call("execve", true)],
+            context_missing: None,
+            next: next_steps(&alarm),
+            alarm,
+        }
+    }
+
+    #[test]
+    fn a_page_tells_what_happened_and_what_to_do() {
+        insta::assert_snapshot!(page(&explanation(), false));
+    }
+
+    #[test]
+    fn nothing_that_a_container_named_reaches_the_terminal_raw() {
+        let plain = page(&explanation(), false);
+        assert!(!plain.chars().any(|c| c.is_control() && c != '\n'), "{plain:?}");
+        // In colours the only escape sequences are those of the colours.
+        let coloured = page(&explanation(), true);
+        let rest = ["\x1b[1m", "\x1b[31m", "\x1b[39m", "\x1b[0m"]
+            .iter()
+            .fold(coloured, |text, colour| text.replace(colour, ""));
+        assert_eq!(rest, plain);
+    }
 }
