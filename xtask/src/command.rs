@@ -24,7 +24,8 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 pub(crate) fn step(name: &str, command: &mut Command) -> anyhow::Result<()> {
     eprintln!("==> {name}");
     let begun = Instant::now();
-    let status = command.status().with_context(|| format!("{name}: cannot start {:?}", command.get_program()))?;
+    let status =
+        command.status().with_context(|| format!("{name}: cannot start {:?}", command.get_program()))?;
     if !status.success() {
         bail!("{name} failed ({status})");
     }

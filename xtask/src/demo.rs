@@ -56,13 +56,21 @@ pub(crate) fn run(demo: &Demo) -> anyhow::Result<()> {
         ("datasets", "what is stored, and in how many bytes a call"),
         ("profile show rastro/demo-webshop:1", "what was learned"),
         ("score webshop-attacked --detector bosc --window 15", "score the stored calls again, otherwise"),
-        ("export webshop-attacked --format csv --output demo-export", "the calls as a dataset, with a data card"),
+        (
+            "export webshop-attacked --format csv --output demo-export",
+            "the calls as a dataset, with a data card",
+        ),
     ] {
         println!("  {binary} {command} --data-dir {shown}    # {meaning}");
     }
     if demo.serve {
-        println!("\nEverything keeps running: logs in {shown}/logs, metrics as printed below. Ctrl-C ends it.");
-        step("rastro run", Command::new(&rastro).current_dir(root()).arg("run").arg("--data-dir").arg(&data_dir))?;
+        println!(
+            "\nEverything keeps running: logs in {shown}/logs, metrics as printed below. Ctrl-C ends it."
+        );
+        step(
+            "rastro run",
+            Command::new(&rastro).current_dir(root()).arg("run").arg("--data-dir").arg(&data_dir),
+        )?;
     }
     Ok(())
 }

@@ -29,7 +29,8 @@ const ALLOWED: &[&str] = &[
 
 pub(crate) fn run() -> anyhow::Result<()> {
     eprintln!("==> licences");
-    let metadata = MetadataCommand::new().current_dir(root()).other_options(vec!["--locked".to_owned()]).exec()?;
+    let metadata =
+        MetadataCommand::new().current_dir(root()).other_options(vec!["--locked".to_owned()]).exec()?;
     let mut refused = Vec::new();
     for package in &metadata.packages {
         let licence = package.license.as_deref().unwrap_or("none declared");
@@ -41,7 +42,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
         }
     }
     if !refused.is_empty() {
-        bail!("these dependencies have licences that are not on the list in xtask/src/licences.rs:\n  {}", refused.join("\n  "));
+        bail!(
+            "these dependencies have licences that are not on the list in xtask/src/licences.rs:\n  {}",
+            refused.join("\n  ")
+        );
     }
     eprintln!("    {} packages, all allowed", metadata.packages.len());
     Ok(())

@@ -11,7 +11,16 @@ pub(crate) fn run() -> anyhow::Result<()> {
     step("format", &mut cargo(&["fmt", "--all", "--check"]))?;
     step(
         "lints",
-        &mut cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"]),
+        &mut cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--quiet",
+            "--",
+            "--deny",
+            "warnings",
+        ]),
     )?;
     step(
         "documentation",
@@ -23,7 +32,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
     if std::path::Path::new("/usr/include/asm-generic/unistd.h").is_file() {
         step("system-call tables are current", Command::new(tables).arg("--check").current_dir(root()))?;
     } else {
-        eprintln!("==> system-call tables: not checked, the kernel's headers (linux-libc-dev) are not installed");
+        eprintln!(
+            "==> system-call tables: not checked, the kernel's headers (linux-libc-dev) are not installed"
+        );
     }
     Ok(())
 }

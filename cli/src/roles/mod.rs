@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod analyzer;
+mod conservation;
 mod pipeline;
 
 pub(crate) use pipeline::{Pipeline, glob_of};

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Roles, agent,
     analyzer::{self, AnalyzerHandle},
+    conservation,
 };
 use crate::{
     commands::Context,
@@ -102,6 +103,10 @@ impl Pipeline {
                 "agent",
                 agent::run(config.clone(), context.data_dir.clone(), pipeline.shutdown.clone()),
             );
+        }
+        if pipeline.server.is_some() {
+            let (store, broker) = (Arc::clone(&pipeline.store), Arc::clone(&pipeline.broker));
+            tokio::spawn(conservation::watch(store, broker, pipeline.shutdown.clone()));
         }
         Ok(pipeline)
     }

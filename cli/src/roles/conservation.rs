@@ -1,0 +1,54 @@
+//! Conservation as a metric: what became of every line that is stored, and whether the two sums close.
+//!
+//! The figures come from the store's ledgers, not from what this process remembers: they are right after any restart, and whatever
+//! another process wrote is in them.
+
+use std::{sync::Arc, time::Duration};
+
+use rastro_broker::Broker;
+use rastro_model::Tally;
+use rastro_store::Store;
+use tokio_util::sync::CancellationToken;
+
+/// How often the ledgers are read.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Sets the gauges now and then until `shutdown`.
+pub(super) async fn watch(store: Arc<dyn Store>, broker: Arc<dyn Broker>, shutdown: CancellationToken) {
+    loop {
+        if let Err(error) = measure(store.as_ref(), broker.as_ref()).await {
+            tracing::debug!(error = %format!("{error:#}"), "conservation could not be measured");
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+    }
+}
+
+async fn measure(store: &dyn Store, broker: &dyn Broker) -> anyhow::Result<()> {
+    let datasets = store.datasets().await?;
+    let tally: Tally = datasets.iter().map(|dataset| dataset.tally).sum();
+    let lost_lines: u64 = datasets.iter().map(|dataset| dataset.lost_lines).sum();
+    let lost_bytes: u64 = datasets.iter().map(|dataset| dataset.lost_bytes).sum();
+    for (name, value) in [
+        ("rastro_store_lines_read", tally.lines_read),
+        ("rastro_store_events_parsed", tally.events_parsed),
+        ("rastro_store_dead_letters", tally.dead_letters),
+        ("rastro_store_calls_stored", tally.calls_stored),
+        ("rastro_store_events_folded", tally.events_folded),
+        ("rastro_store_events_not_calls", tally.events_not_calls),
+        ("rastro_store_calls_lost", tally.calls_lost),
+        ("rastro_store_lost_lines", lost_lines),
+        ("rastro_store_lost_bytes", lost_bytes),
+        ("rastro_store_bytes", store.size().await?),
+        ("rastro_conservation_closed", u64::from(tally.is_closed())),
+    ] {
+        metrics::gauge!(name).set(value as f64);
+    }
+    let depth = broker.depth().await?;
+    metrics::gauge!("rastro_broker_chunks").set(depth.chunks as f64);
+    metrics::gauge!("rastro_broker_bytes").set(depth.bytes as f64);
+    metrics::gauge!("rastro_broker_limit_bytes").set(depth.limit_bytes as f64);
+    Ok(())
+}
