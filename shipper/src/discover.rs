@@ -170,6 +170,14 @@ pub(crate) fn siblings(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// The files beside `path` that have names of rotated ones of it.
+pub(crate) fn rotated_beside(path: &Path) -> Vec<PathBuf> {
+    let mut rotated = siblings(path);
+    rotated.retain(|candidate| rotation_base(candidate).as_deref() == Some(path));
+    rotated.sort_unstable();
+    rotated
+}
+
 /// The path that a rotated file had: `x.log` for `x.log.3`, `x.log.old`, `x.log-20220331`, `x.log.2022-03-31T18:13`.
 /// `None` if the name is not of such a form, or ends in that of a compressed file, which has no lines to read.
 pub(crate) fn rotation_base(path: &Path) -> Option<PathBuf> {

@@ -3,14 +3,14 @@
 //! A round runs where blocking is allowed. Between rounds the follower rests and nothing but a wake-up costs anything.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use rastro_broker::{Broker, StreamEnd};
+use rastro_broker::Broker;
 use rastro_model::{GapReason, Position, StreamId};
 use tokio::{
     runtime::Handle,
@@ -20,19 +20,12 @@ use tokio::{
 use crate::{
     ShipperConfig, ShipperError, Status, StreamStatus, Totals,
     checkpoint::{Checkpoint, Found, StreamRecord},
-    discover::{Discovery, Role},
-    fingerprint::identity,
-    resume::{self, Knowledge, Start},
+    claims::Claims,
+    discover::Discovery,
     run::{Acknowledged, Buffers, Job},
-    stream::{Claims, Stream, Turn, Wish, stream_id},
+    stream::{Stream, Turn, Wish},
     watch::Watch,
 };
-
-/// How long a stream without files is remembered.
-const FORGET_AFTER: Duration = Duration::from_hours(24);
-
-/// Looking at everything takes at most this part of the time: with very many files the poll becomes slower.
-const POLL_SHARE: u32 = 200;
 
 /// How long to wait after a checkpoint could not be written.
 const CHECKPOINT_RETRY: Duration = Duration::from_secs(1);
@@ -59,36 +52,36 @@ pub(crate) struct RoundOutput {
 }
 
 pub(crate) struct Follower {
-    config: Arc<ShipperConfig>,
-    discovery: Discovery,
-    watch: Watch,
-    broker: Arc<dyn Broker>,
-    runtime: Handle,
-    status: watch::Sender<Status>,
-    rewind: Option<HashMap<StreamId, (Position, u64)>>,
-    streams: Vec<Option<Stream>>,
-    by_path: HashMap<PathBuf, usize>,
+    pub(crate) config: Arc<ShipperConfig>,
+    pub(crate) discovery: Discovery,
+    pub(crate) watch: Watch,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) runtime: Handle,
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) rewind: Option<HashMap<StreamId, (Position, u64)>>,
+    pub(crate) streams: Vec<Option<Stream>>,
+    pub(crate) by_path: HashMap<PathBuf, usize>,
     /// Links: the streams whose file is the one with this path.
-    aliases: HashMap<PathBuf, usize>,
-    claims: Claims,
+    pub(crate) aliases: HashMap<PathBuf, usize>,
+    pub(crate) claims: Claims,
     /// What the checkpoint holds of streams that have not been met again yet.
-    records: HashMap<PathBuf, StreamRecord>,
-    checkpoint_found: Found,
-    queue: VecDeque<usize>,
-    wakes: BTreeSet<(Instant, usize)>,
-    dirty: VecDeque<usize>,
+    pub(crate) records: HashMap<PathBuf, StreamRecord>,
+    pub(crate) checkpoint_found: Found,
+    pub(crate) queue: VecDeque<usize>,
+    pub(crate) wakes: BTreeSet<(Instant, usize)>,
+    pub(crate) dirty: VecDeque<usize>,
     /// Streams of which the status is to be told anew.
-    touched: BTreeSet<usize>,
-    unreadable: HashMap<PathBuf, String>,
-    totals: Totals,
-    scans: u64,
-    next_poll: Instant,
-    drains: Vec<oneshot::Sender<Totals>>,
-    checkpoint_due: Option<Instant>,
-    checkpoint_failed: bool,
+    pub(crate) touched: BTreeSet<usize>,
+    pub(crate) unreadable: HashMap<PathBuf, String>,
+    pub(crate) totals: Totals,
+    pub(crate) scans: u64,
+    pub(crate) next_poll: Instant,
+    pub(crate) drains: Vec<oneshot::Sender<Totals>>,
+    pub(crate) checkpoint_due: Option<Instant>,
+    pub(crate) checkpoint_failed: bool,
     /// Open files, at most; counted anew whenever it seems too many.
-    open_files: usize,
-    buffers: Buffers,
+    pub(crate) open_files: usize,
+    pub(crate) buffers: Buffers,
 }
 
 impl Follower {
@@ -124,7 +117,7 @@ impl Follower {
             streams: Vec::new(),
             by_path: HashMap::new(),
             aliases: HashMap::new(),
-            claims: Claims::new(),
+            claims: Claims::default(),
             records,
             checkpoint_found,
             queue: VecDeque::new(),
@@ -156,9 +149,7 @@ impl Follower {
             let events = self.watch.take();
             look_at_everything |= events.everything;
             if !look_at_everything {
-                for path in events.paths {
-                    self.look_at_path(path)?;
-                }
+                self.look_at_paths(events.paths)?;
             }
         }
         if look_at_everything || self.next_poll <= Instant::now() {
@@ -223,191 +214,7 @@ impl Follower {
         self.publish();
     }
 
-    /// Looks for new files and at all known ones.
-    fn scan(&mut self) -> Result<(), ShipperError> {
-        let started = Instant::now();
-        let found = self.discovery.walk();
-        for directory in &found.directories {
-            self.watch.add(directory);
-        }
-        let mut by_identity = HashMap::new();
-        for path in &found.files {
-            if let Ok(metadata) = fs::metadata(path) {
-                by_identity.entry(identity(&metadata)).or_insert_with(|| path.clone());
-            }
-        }
-        let mut new: BTreeSet<PathBuf> = std::mem::take(&mut self.records)
-            .into_iter()
-            .map(|(path, record)| {
-                let key = path.clone();
-                self.records.insert(path, record);
-                key
-            })
-            .collect();
-        for path in &found.files {
-            match self.role(path) {
-                Role::Stream => drop(new.insert(path.clone())),
-                Role::RotatedFrom(base) => drop(new.insert(base)),
-                Role::Other => {}
-            }
-        }
-        new.retain(|path| !self.by_path.contains_key(path));
-        // Those with a record come first: their files may have got names that look like logs of their own.
-        let (known, unknown): (Vec<_>, Vec<_>) =
-            new.into_iter().partition(|path| self.records.contains_key(path));
-        self.begin_streams(known, &by_identity)?;
-        self.begin_streams(unknown, &by_identity)?;
-        for number in 0..self.streams.len() {
-            if let Some(stream) = self.streams[number].as_mut() {
-                stream.is_dirty = true;
-                self.dirty.push_back(number);
-            }
-        }
-        self.look_at_dirty_streams();
-        self.forget(&by_identity.into_keys().collect());
-        self.unreadable.retain(|path, _| path.symlink_metadata().is_ok());
-        self.scans += 1;
-        let pause = self.config.poll_interval.max(started.elapsed() * POLL_SHARE);
-        self.next_poll = Instant::now() + pause;
-        Ok(())
-    }
-
-    fn role(&self, path: &Path) -> Role {
-        self.discovery.role(path, |base| self.by_path.contains_key(base) || self.records.contains_key(base))
-    }
-
-    /// Something happened at `path`.
-    fn look_at_path(&mut self, path: PathBuf) -> Result<(), ShipperError> {
-        let known = self.by_path.get(&path).or_else(|| self.aliases.get(&path)).copied();
-        let number = match known {
-            Some(number) => Some(number),
-            None => {
-                let log = match self.role(&path) {
-                    Role::Stream => path,
-                    Role::RotatedFrom(base) => base,
-                    Role::Other => return Ok(()),
-                };
-                if !self.by_path.contains_key(&log) {
-                    self.begin_streams(vec![log.clone()], &HashMap::new())?;
-                }
-                self.by_path.get(&log).copied()
-            }
-        };
-        if let Some(number) = number
-            && let Some(stream) = self.streams[number].as_mut()
-            && !stream.is_dirty
-        {
-            stream.is_dirty = true;
-            self.dirty.push_back(number);
-        }
-        Ok(())
-    }
-
-    /// Takes up the streams of `paths` where they stand.
-    fn begin_streams(
-        &mut self,
-        paths: Vec<PathBuf>,
-        by_identity: &HashMap<(u64, u64), PathBuf>,
-    ) -> Result<(), ShipperError> {
-        // A file that another stream holds has only been renamed; it has no stream of its own.
-        let paths: Vec<PathBuf> = paths
-            .into_iter()
-            .filter(|path| self.records.contains_key(path) || !self.is_claimed(path))
-            .collect();
-        // All questions at once: with a broker at the other end of a network each takes a round trip.
-        let asked: Vec<_> = paths
-            .iter()
-            .map(|path| {
-                let broker = Arc::clone(&self.broker);
-                let id = stream_id(&self.config.node, path);
-                self.runtime.spawn(async move { broker.stream_end(id).await })
-            })
-            .collect();
-        for (path, answer) in paths.into_iter().zip(asked) {
-            let end = self
-                .runtime
-                .block_on(answer)
-                .map_err(|error| ShipperError::Interrupted(error.to_string()))??;
-            self.begin_stream(path, end, by_identity);
-        }
-        Ok(())
-    }
-
-    fn begin_stream(
-        &mut self,
-        path: PathBuf,
-        end: Option<StreamEnd>,
-        by_identity: &HashMap<(u64, u64), PathBuf>,
-    ) {
-        let id = stream_id(&self.config.node, &path);
-        if !self.records.contains_key(&path) && self.is_claimed(&path) {
-            return;
-        }
-        let start = match (end, &self.rewind) {
-            (Some(end), _) => Some(Start { end, reason: GapReason::Deleted }),
-            (None, Some(stored)) => {
-                let (position, next_line) = stored.get(&id).copied().unwrap_or_default();
-                Some(Start { end: StreamEnd { position, next_line }, reason: GapReason::Queue })
-                    .filter(|_| stored.contains_key(&id) || self.records.contains_key(&path))
-            }
-            (None, None) => None,
-        };
-        let number = self.streams.len();
-        let knowledge = Knowledge {
-            start,
-            record: self.records.get(&path).cloned(),
-            found: self.checkpoint_found,
-            by_identity,
-            claims: &self.claims,
-        };
-        match resume::resume(number, id, path.clone(), &knowledge) {
-            Ok(stream) => {
-                self.records.remove(&path);
-                self.note_readable(&path);
-                self.open_files += stream.tails.len();
-                self.streams.push(Some(stream));
-                self.by_path.insert(path.clone(), number);
-                self.note_link(&path, number);
-                self.take_in(number);
-                self.make_room();
-            }
-            Err(error) => self.note_unreadable(&path, &error),
-        }
-    }
-
-    /// Whether the file at `path` belongs to a stream already.
-    fn is_claimed(&self, path: &Path) -> bool {
-        let Ok(metadata) = fs::metadata(path) else { return false };
-        let Some(&owner) = self.claims.get(&identity(&metadata)) else { return false };
-        let Some(stream) = self.streams[owner].as_ref() else { return false };
-        let own = identity(&metadata);
-        if stream.tails.iter().any(|tail| tail.fingerprint.identity() == own) {
-            return true;
-        }
-        // The inode of a finished file may have been given to a new one since.
-        let Ok(file) = fs::File::open(path) else { return false };
-        stream.finished.iter().any(|record| {
-            record.fingerprint.identity() == own
-                && record.end.is_some_and(|end| {
-                    end.offset <= metadata.len() && end.anchor.matches_at(&file, end.offset).unwrap_or(false)
-                })
-                && record.fingerprint.head_matches(&file).unwrap_or(false)
-        })
-    }
-
-    /// A link is watched where its file is.
-    fn note_link(&mut self, path: &Path, number: usize) {
-        if let Ok(real) = fs::canonicalize(path)
-            && real != path
-        {
-            if let Some(directory) = real.parent() {
-                self.watch.add(directory);
-            }
-            self.aliases.insert(real, number);
-        }
-    }
-
-    fn look_at_dirty_streams(&mut self) {
+    pub(crate) fn look_at_dirty_streams(&mut self) {
         while let Some(number) = self.dirty.pop_front() {
             let Some(stream) = self.streams[number].as_mut() else { continue };
             if !stream.is_dirty {
@@ -432,7 +239,7 @@ impl Follower {
     }
 
     /// Takes in what a stream has found out: its files, its losses, when it wants to be read.
-    fn take_in(&mut self, number: usize) {
+    pub(crate) fn take_in(&mut self, number: usize) {
         let Some(stream) = self.streams[number].as_mut() else { return };
         for gap in stream.new_gaps.drain(..) {
             self.totals.gaps += 1;
@@ -451,12 +258,7 @@ impl Follower {
                 "bytes of a log are lost; the loss is told to everything that reads the stream"
             );
         }
-        for record in &stream.finished {
-            self.claims.entry(record.fingerprint.identity()).or_insert(number);
-        }
-        for tail in &stream.tails {
-            self.claims.insert(tail.fingerprint.identity(), number);
-        }
+        self.claims.add(stream);
         self.touched.insert(number);
         self.plan(number);
     }
@@ -568,7 +370,7 @@ impl Follower {
     }
 
     /// Closes files that rest at their end if too many are open.
-    fn make_room(&mut self) {
+    pub(crate) fn make_room(&mut self) {
         if self.open_files <= self.config.max_open_files {
             return;
         }
@@ -598,41 +400,7 @@ impl Follower {
         }
     }
 
-    /// Forgets finished files that are gone, and streams that have had no file for long.
-    fn forget(&mut self, present: &HashSet<(u64, u64)>) {
-        let now = Instant::now();
-        for number in 0..self.streams.len() {
-            let Some(stream) = self.streams[number].as_mut() else { continue };
-            stream.forget_finished(|identity| present.contains(&identity));
-            if !stream.tails.is_empty() || stream.in_flight > 0 {
-                stream.gone_since = None;
-                continue;
-            }
-            if now.duration_since(*stream.gone_since.get_or_insert(now)) < FORGET_AFTER {
-                continue;
-            }
-            if let Some(at) = stream.wake {
-                self.wakes.remove(&(at, number));
-            }
-            self.by_path.remove(&stream.path);
-            self.aliases.retain(|_, owner| *owner != number);
-            let path = std::mem::take(&mut stream.path);
-            self.streams[number] = None;
-            self.status.send_modify(|status| drop(status.streams.remove(&path)));
-        }
-        let mut claims = Claims::new();
-        for stream in self.streams.iter().flatten() {
-            for record in &stream.finished {
-                claims.entry(record.fingerprint.identity()).or_insert(stream.number);
-            }
-        }
-        for stream in self.streams.iter().flatten() {
-            claims.extend(stream.tails.iter().map(|tail| (tail.fingerprint.identity(), stream.number)));
-        }
-        self.claims = claims;
-    }
-
-    fn note_unreadable(&mut self, path: &Path, error: &io::Error) {
+    pub(crate) fn note_unreadable(&mut self, path: &Path, error: &io::Error) {
         let message = error.to_string();
         if self.unreadable.get(path) != Some(&message) {
             tracing::warn!(path = %path.display(), %error, "a log cannot be read; it is tried again");
@@ -640,7 +408,7 @@ impl Follower {
         }
     }
 
-    fn note_readable(&mut self, path: &Path) {
+    pub(crate) fn note_readable(&mut self, path: &Path) {
         if !self.unreadable.is_empty() && self.unreadable.remove(path).is_some() {
             tracing::info!(path = %path.display(), "a log can be read again");
         }

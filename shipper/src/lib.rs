@@ -28,6 +28,7 @@
 pub mod checkpoint;
 pub mod fingerprint;
 
+mod claims;
 mod config;
 mod cut;
 mod discover;
@@ -35,6 +36,7 @@ mod error;
 mod follower;
 mod resume;
 mod run;
+mod scan;
 mod status;
 mod stream;
 mod tail;

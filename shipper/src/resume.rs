@@ -12,12 +12,19 @@ use rastro_broker::StreamEnd;
 use rastro_model::{Gap, GapReason, Position, StreamId};
 
 use crate::{
-    checkpoint::{Found, GenerationRecord, StreamRecord},
-    discover::{rotation_base, rotation_number, siblings},
-    fingerprint::{Anchor, Fingerprint, identity},
-    stream::{Claims, Place, Stream},
+    checkpoint::{Found, GenerationEnd, GenerationRecord, StreamRecord},
+    claims::Claims,
+    discover::{rotated_beside, rotation_number, siblings},
+    fingerprint::{Anchor, Fingerprint, identity, read_full_at},
+    stream::{Likeness, Place, Stream},
     tail::{Tail, modified_ns, open_regular},
 };
+
+/// How often a directory in which files move is looked at before what was seen is taken.
+const SNAPSHOT_TRIES: u32 = 20;
+
+/// How much of the beginning must be the same for two files of different length to be taken for one and its copy.
+const TELLING_LENGTH: u32 = 64;
 
 /// A file that was found.
 #[derive(Debug)]
@@ -47,6 +54,8 @@ pub(crate) struct Knowledge<'a> {
     pub(crate) found: Found,
     /// Every file that matches, by device and inode.
     pub(crate) by_identity: &'a HashMap<(u64, u64), PathBuf>,
+    /// The file that had the stream's path when there was no rotated one beside it.
+    pub(crate) alone: Option<(u64, u64)>,
     pub(crate) claims: &'a Claims,
 }
 
@@ -67,28 +76,31 @@ pub(crate) fn locate(
     anchor: Option<(Anchor, u64)>,
     path: &Path,
     by_identity: Option<&HashMap<(u64, u64), PathBuf>>,
-    claims: &Claims,
 ) -> io::Result<Option<Located>> {
-    let beside = siblings(path);
+    let is_it = |candidate: &Path| {
+        let Some((file, metadata)) = try_open(candidate)? else { return Ok(None) };
+        let is_it = record.fingerprint.is_at(&metadata)
+            && has_content(&file, &metadata, &record.fingerprint, offset, anchor)?;
+        io::Result::Ok(is_it.then(|| Located { path: candidate.to_owned(), file, metadata, is_copy: false }))
+    };
     let elsewhere = by_identity.and_then(|known| known.get(&record.fingerprint.identity()));
-    let candidates = std::iter::once(path)
-        .chain(elsewhere.map(PathBuf::as_path))
-        .chain(beside.iter().map(PathBuf::as_path));
-    for candidate in candidates {
-        let Some((file, metadata)) = try_open(candidate)? else { continue };
-        if record.fingerprint.is_at(&metadata)
-            && has_content(&file, &metadata, &record.fingerprint, offset, anchor)?
-        {
-            return Ok(Some(Located { path: candidate.to_owned(), file, metadata, is_copy: false }));
+    for candidate in std::iter::once(path).chain(elsewhere.map(PathBuf::as_path)) {
+        if let Some(located) = is_it(candidate)? {
+            return Ok(Some(located));
         }
     }
-    find_content(&record.fingerprint, offset, anchor, &beside, claims)
+    let beside = siblings(path);
+    for candidate in &beside {
+        if let Some(located) = is_it(candidate)? {
+            return Ok(Some(located));
+        }
+    }
+    find_content(&record.fingerprint, offset, anchor, &beside)
 }
 
 /// A copy of a file that was truncated: another file beside it, with the same beginning and the same bytes before the place of reading.
-pub(crate) fn find_copy(tail: &Tail, path: &Path, claims: &Claims) -> io::Result<Option<Located>> {
-    let anchor = Some((tail.anchor, tail.offset));
-    find_content(&tail.fingerprint, tail.offset, anchor, &siblings(path), claims)
+pub(crate) fn find_copy(tail: &Tail, path: &Path) -> io::Result<Option<Located>> {
+    find_content(&tail.fingerprint, tail.offset, Some((tail.anchor, tail.offset)), &siblings(path))
 }
 
 fn find_content(
@@ -96,7 +108,6 @@ fn find_content(
     offset: u64,
     anchor: Option<(Anchor, u64)>,
     beside: &[PathBuf],
-    claims: &Claims,
 ) -> io::Result<Option<Located>> {
     if fingerprint.head_length == 0 {
         return Ok(None);
@@ -104,12 +115,14 @@ fn find_content(
     let mut newest: Option<Located> = None;
     for candidate in beside {
         let Some((file, metadata)) = try_open(candidate)? else { continue };
+        // If nothing has been read of it, a wrong guess does no harm: whatever the file is, it is read from its beginning.
+        let is_telling = fingerprint.head_length >= TELLING_LENGTH || offset == 0;
+        if !is_telling && metadata.len() != u64::from(fingerprint.head_length) {
+            continue;
+        }
         let is_newer =
             newest.as_ref().is_none_or(|found| modified_ns(&found.metadata) < modified_ns(&metadata));
-        if is_newer
-            && !claims.contains_key(&identity(&metadata))
-            && has_content(&file, &metadata, fingerprint, offset, anchor)?
-        {
+        if is_newer && has_content(&file, &metadata, fingerprint, offset, anchor)? {
             newest = Some(Located { path: candidate.clone(), file, metadata, is_copy: true });
         }
     }
@@ -128,44 +141,123 @@ fn has_content(
         && anchor.map_or(Ok(true), |(anchor, place)| anchor.matches_at(file, place))?)
 }
 
+/// The file that has the stream's path and its rotated ones, all at one moment.
+struct Snapshot {
+    at_path: Option<(File, Metadata)>,
+    rotated: Vec<(PathBuf, File, Metadata)>,
+}
+
+impl Snapshot {
+    /// Opens the files. A rotation meanwhile would show a file twice or not at all, so it is done again until nothing has moved.
+    fn take(path: &Path) -> io::Result<Self> {
+        let mut tries = 0;
+        loop {
+            let at_path = open_at_path(path)?;
+            let mut rotated = Vec::new();
+            for candidate in rotated_beside(path) {
+                if let Some((file, metadata)) = try_open(&candidate)? {
+                    rotated.push((candidate, file, metadata));
+                }
+            }
+            let own = at_path.as_ref().map(|(_, metadata)| identity(metadata));
+            let seen = rotated.iter().map(|(path, _, metadata)| (path.clone(), identity(metadata)));
+            tries += 1;
+            if tries == SNAPSHOT_TRIES
+                || (seen.eq(identities(&rotated_beside(path))) && own == identity_at(path))
+            {
+                return Ok(Self { at_path, rotated });
+            }
+        }
+    }
+}
+
+pub(crate) fn identity_at(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().filter(Metadata::is_file).map(|metadata| identity(&metadata))
+}
+
+fn identities(paths: &[PathBuf]) -> impl Iterator<Item = (PathBuf, (u64, u64))> {
+    paths.iter().filter_map(|path| Some((path.clone(), identity_at(path)?)))
+}
+
 /// Adds the files that have come under the stream's path since its last known file: first those that were rotated away again before
 /// anybody looked, in order of age, then the one that has the path now.
 ///
-/// `newest_known_ns` is when the last known file was last changed.
+/// `alone` is the file of which it is known that there was no rotated one when it had the path.
 pub(crate) fn push_arrivals(
     stream: &mut Stream,
     claims: &Claims,
     newest_known_ns: Option<i64>,
+    alone: Option<(u64, u64)>,
 ) -> io::Result<()> {
-    let mut rotated = Vec::new();
-    for candidate in siblings(&stream.path) {
-        if rotation_base(&candidate).as_ref() != Some(&stream.path) {
-            continue;
-        }
-        let Some((file, metadata)) = try_open(&candidate)? else { continue };
-        let changed_ns = modified_ns(&metadata);
-        let is_too_old = stream.floor_ns.is_some_and(|floor| changed_ns < floor);
-        let is_other_streams = claims.get(&identity(&metadata)).is_some_and(|&owner| owner != stream.number);
-        if metadata.len() == 0 || is_too_old || is_other_streams {
-            continue;
-        }
-        let is_older = newest_known_ns.is_some_and(|newest| changed_ns < newest);
-        if !is_known(stream, &file, &metadata, is_older)? {
-            rotated.push((candidate, file, metadata));
+    let at_path = open_at_path(&stream.path)?;
+    let is_alone = alone.is_some() && at_path.as_ref().map(|(_, metadata)| identity(metadata)) == alone;
+    let Snapshot { at_path, rotated } =
+        if is_alone { Snapshot { at_path, rotated: Vec::new() } } else { Snapshot::take(&stream.path)? };
+    let own = at_path.as_ref().map(|(_, metadata)| identity(metadata));
+    // Of the newest file nothing may have left before those that are older; and of a file that was empty a moment ago it is not
+    // known whether it has been copied and truncated since.
+    let mut held = Vec::new();
+    while let Some(mut tail) = stream
+        .tails
+        .pop_back_if(|tail| !tail.has_lines() && (tail.was_empty || Some(tail.fingerprint.identity()) == own))
+    {
+        let gap = tail.gap.take();
+        stream.pass_gap_on(usize::MAX, gap);
+        held.push(tail);
+    }
+    push_unknown(stream, rotated, at_path.as_ref(), claims, newest_known_ns)?;
+    while let Some(mut tail) = held.pop() {
+        if stream.tails.iter().all(|other| other.fingerprint.identity() != tail.fingerprint.identity()) {
+            tail.generation = stream.next_generation();
+            tail.announced = false;
+            stream.push_tail(tail);
         }
     }
-    sort_by_age(&mut rotated);
-    for (path, file, metadata) in rotated {
-        push(stream, path, file, &metadata)?;
-    }
-    let Some((file, metadata)) = open_at_path(&stream.path)? else { return Ok(()) };
-    let own = identity(&metadata);
-    let is_other_streams = claims.get(&own).is_some_and(|&owner| owner != stream.number);
-    if is_other_streams || stream.tails.iter().any(|tail| tail.fingerprint.identity() == own) {
+    let Some((file, metadata)) = at_path else { return Ok(()) };
+    if stream.tails.iter().any(|tail| tail.fingerprint.is_at(&metadata))
+        || claims.is_others(stream.number, &file, &metadata)?
+    {
         return Ok(());
     }
     let path = stream.path.clone();
     push(stream, path, file, &metadata)
+}
+
+/// Adds the rotated files that are not known yet. `newest_known_ns` is when the last known file was last changed.
+fn push_unknown(
+    stream: &mut Stream,
+    rotated: Vec<(PathBuf, File, Metadata)>,
+    at_path: Option<&(File, Metadata)>,
+    claims: &Claims,
+    newest_known_ns: Option<i64>,
+) -> io::Result<()> {
+    let mut unknown = Vec::new();
+    for (path, file, metadata) in rotated {
+        let changed_ns = modified_ns(&metadata);
+        let is_too_old = stream.floor_ns.is_some_and(|floor| changed_ns < floor);
+        if metadata.len() == 0 || claims.is_others(stream.number, &file, &metadata)? {
+            continue;
+        }
+        let is_older = newest_known_ns.is_some_and(|newest| changed_ns < newest);
+        if is_too_old
+            || is_known(stream, &file, &metadata, is_older)?
+            || at_path.map_or(Ok(false), |original| is_copy_of(&file, &metadata, original))?
+        {
+            stream.left_alone.insert(likeness(&metadata));
+        } else {
+            unknown.push((path, file, metadata));
+        }
+    }
+    sort_by_age(&mut unknown);
+    for (path, file, metadata) in unknown {
+        push(stream, path, file, &metadata)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn likeness(metadata: &Metadata) -> Likeness {
+    let (device, inode) = identity(metadata);
+    (device, inode, metadata.len(), modified_ns(metadata))
 }
 
 fn open_at_path(path: &Path) -> io::Result<Option<(File, Metadata)>> {
@@ -187,6 +279,10 @@ fn push(stream: &mut Stream, path: PathBuf, file: File, metadata: &Metadata) -> 
             offset = end.offset;
         }
     }
+    tracing::debug!(
+        stream = %stream.path.display(), path = %path.display(), generation, offset, size = metadata.len(),
+        inode = identity(metadata).1, "a file joins its stream"
+    );
     stream.push_tail(Tail::resumed(path, file, metadata, generation, offset)?);
     Ok(())
 }
@@ -202,34 +298,58 @@ fn is_known(stream: &Stream, file: &File, metadata: &Metadata, is_older: bool) -
     });
     for (fingerprint, offset, anchor, has_lines) in tails.chain(finished) {
         let is_same_file = fingerprint.identity() == own;
-        if (is_same_file || has_lines)
+        let is_telling = has_lines && (fingerprint.head_length >= TELLING_LENGTH || metadata.len() == offset);
+        if (is_same_file || is_telling)
             && has_content(file, metadata, fingerprint, offset, Some((anchor, offset)))?
         {
             return Ok(true);
         }
-        if is_older && has_lines && fingerprint.head_length > 0 && fingerprint.head_matches(file)? {
+        if is_older && is_telling && fingerprint.head_matches(file)? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// Oldest first: by the time of the last change, then of the creation, then by the number in the name. Numbers rise with age
-/// (logrotate) or fall (Rastro's agent); the files whose times differ tell which.
-fn sort_by_age(files: &mut [(PathBuf, File, Metadata)]) {
-    let times = |metadata: &Metadata| {
-        let created = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        (modified_ns(metadata), created)
+/// Whether a file is a copy of how `original` begins, perhaps one that is still being made.
+fn is_copy_of(file: &File, metadata: &Metadata, original: &(File, Metadata)) -> io::Result<bool> {
+    let (original, original_metadata) = original;
+    // A rotated file that happens to hold what its successor begins with was last changed before that one was made.
+    let is_predecessor = original_metadata
+        .created()
+        .is_ok_and(|created| metadata.modified().is_ok_and(|modified| modified < created));
+    let size = metadata.len();
+    if is_predecessor
+        || identity(metadata) == identity(original_metadata)
+        || size > original.metadata()?.len()
+    {
+        return Ok(false);
+    }
+    let is_same = |offset: u64| {
+        let (mut own, mut others) = ([0; 1024], [0; 1024]);
+        let length = (size - offset).min(1024) as usize;
+        let read = read_full_at(file, &mut own[..length], offset)?;
+        let others_read = read_full_at(original, &mut others[..length], offset)?;
+        io::Result::Ok(read == others_read && own == others)
     };
-    let number = |path: &Path| rotation_number(path).unwrap_or(0) as i128;
-    files.sort_by_cached_key(|(path, _, metadata)| (times(metadata), number(path)));
-    let falls: i32 = files
+    Ok(is_same(0)? && is_same(size.saturating_sub(1024))?)
+}
+
+/// Oldest first: by the time of the last change. Within one tick of that clock the number in the name decides, and then the time of
+/// creation (not first: a copy made before a truncation is younger than what follows it). The higher number may be the older file
+/// (logrotate) or the younger one (Rastro's agent); the files whose times differ tell which.
+fn sort_by_age(files: &mut [(PathBuf, File, Metadata)]) {
+    let number = |path: &Path| i128::from(rotation_number(path).unwrap_or(0));
+    files.sort_by_cached_key(|(path, _, metadata)| (modified_ns(metadata), number(path)));
+    let rises: i32 = files
         .windows(2)
-        .filter(|pair| times(&pair[0].2) != times(&pair[1].2))
+        .filter(|pair| modified_ns(&pair[0].2) != modified_ns(&pair[1].2))
         .map(|pair| if number(&pair[0].0) < number(&pair[1].0) { 1 } else { -1 })
         .sum();
-    let sign = if falls > 0 { 1 } else { -1 };
-    files.sort_by_cached_key(|(path, _, metadata)| (times(metadata), sign * number(path)));
+    let sign = if rises > 0 { 1 } else { -1 };
+    files.sort_by_cached_key(|(path, _, metadata)| {
+        (modified_ns(metadata), sign * number(path), metadata.created().unwrap_or(UNIX_EPOCH))
+    });
 }
 
 /// Makes the stream of `path` go on where it stopped.
@@ -257,7 +377,7 @@ pub(crate) fn resume(
     }
     // A log that was never followed is read with its rotated files, as far as they are there.
     let last_ns = stream.tails.back().map(|tail| tail.modified_ns);
-    push_arrivals(&mut stream, claims, last_ns.or(newest_known_ns))?;
+    push_arrivals(&mut stream, claims, last_ns.or(newest_known_ns), knowledge.alone)?;
     Ok(stream)
 }
 
@@ -276,7 +396,12 @@ fn resume_generations(
     let mut line = Some(stream.cut.next_line);
     for generation in &record.generations {
         if generation.generation < place.generation {
-            stream.finished.push(generation.clone());
+            let mut generation = generation.clone();
+            if generation.end.is_none() {
+                // The broker has what came after it, so it has all of it; the checkpoint was not told any more.
+                generation.end = Some(end_of(&generation, &stream.path, knowledge)?);
+            }
+            stream.finished.push(generation);
         } else {
             resume_generation(stream, record, generation.clone(), place, &mut line, knowledge)?;
         }
@@ -289,6 +414,24 @@ fn resume_generations(
         resume_without_record(stream, start, knowledge.found)?;
     }
     Ok(())
+}
+
+/// Where a file ended that was shipped whole, as it is on the disk.
+fn end_of(
+    generation: &GenerationRecord,
+    path: &Path,
+    knowledge: &Knowledge<'_>,
+) -> io::Result<GenerationEnd> {
+    let located = locate(generation, 0, None, path, Some(knowledge.by_identity))?;
+    let (offset, anchor) = match located {
+        Some(located) => {
+            let length = located.metadata.len();
+            (length, Anchor::read(&located.file, length)?)
+        }
+        None => (generation.size, Anchor::default()),
+    };
+    let next_line = knowledge.start.map_or(0, |start| start.end.next_line);
+    Ok(GenerationEnd { offset, next_line, anchor, has_lines: offset > 0 })
 }
 
 /// `line` is the number of the line at which the generation is to be read, as far as that is known.
@@ -306,6 +449,10 @@ fn resume_generation(
     // A gap before the next chunk is still to be told, unless that chunk has arrived since.
     let gap = generation.gap.take().filter(|_| !is_first || place == record.position);
     stream.pass_gap_on(usize::MAX, gap);
+    if generation.fingerprint.head_length == 0 && generation.end.is_none() && offset == 0 {
+        // It was empty, so it was known by its inode alone. If it is there still, it is found like any file that is new.
+        return Ok(());
+    }
     if generation.end.is_some_and(|end| end.offset == offset) {
         stream.finished.push(generation);
         return Ok(());
@@ -317,8 +464,7 @@ fn resume_generation(
     };
     let acknowledged = if is_acknowledged_one { record.position.offset } else { 0 };
     let known_end = generation.end.map_or(generation.size, |end| end.offset).max(acknowledged);
-    let located =
-        locate(&generation, offset, anchor, &stream.path, Some(knowledge.by_identity), knowledge.claims)?;
+    let located = locate(&generation, offset, anchor, &stream.path, Some(knowledge.by_identity))?;
     let reason = knowledge.start.map_or(GapReason::Deleted, |start| start.reason);
     let line_at_end = match generation.end {
         Some(end) => Some(end.next_line),
@@ -326,24 +472,24 @@ fn resume_generation(
         None if is_acknowledged_one && known_end == acknowledged => Some(record.next_line),
         None => None,
     };
-    let lost = match located {
-        Some(located) => {
-            let mut tail =
-                Tail::resumed(located.path, located.file, &located.metadata, generation.generation, offset)?;
-            tail.is_copy = located.is_copy;
-            tail.announced = !located.is_copy;
-            if is_first {
-                stream.resume_at(place, stream.cut.next_line, tail.anchor);
-            }
-            stream.push_tail(tail);
-            let bytes = known_end.saturating_sub(located.metadata.len());
-            Gap { bytes, lines: None, reason }
+    let lost = if let Some(located) = located {
+        let mut tail =
+            Tail::resumed(located.path, located.file, &located.metadata, generation.generation, offset)?;
+        tracing::debug!(
+            stream = %stream.path.display(), path = %tail.path.display(), generation = tail.generation, offset,
+            size = tail.size, is_copy = located.is_copy, inode = tail.fingerprint.inode, "a file is taken up again"
+        );
+        tail.is_copy = located.is_copy;
+        tail.announced = !located.is_copy;
+        if is_first {
+            stream.resume_at(place, stream.cut.next_line, tail.anchor);
         }
-        None => {
-            stream.finished.push(generation);
-            let lines = line_at_end.zip(*line).and_then(|(end, start)| end.checked_sub(start));
-            Gap { bytes: known_end.saturating_sub(offset), lines, reason }
-        }
+        stream.push_tail(tail);
+        Gap { bytes: known_end.saturating_sub(located.metadata.len()), lines: None, reason }
+    } else {
+        stream.finished.push(generation);
+        let lines = line_at_end.zip(*line).and_then(|(end, start)| end.checked_sub(start));
+        Gap { bytes: known_end.saturating_sub(offset), lines, reason }
     };
     *line = line_at_end;
     if lost.bytes > 0 {

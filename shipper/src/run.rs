@@ -219,7 +219,7 @@ impl Running {
                 let Request::Drain(reply) = request;
                 self.input.drains.push(reply);
             }
-            () = reported(&self.armed), if self.armed.is_some() => {
+            () = reported(self.armed.as_ref()), if self.armed.is_some() => {
                 self.armed = None;
                 self.input.look_at_reports = true;
             }
@@ -360,7 +360,7 @@ async fn appended(appending: &mut Option<Appending>) -> Result<usize, BrokerErro
     }
 }
 
-async fn reported(armed: &Option<Receiver>) {
+async fn reported(armed: Option<&Receiver>) {
     match armed {
         None => std::future::pending().await,
         // An error means that the runtime is ending; the poll goes on as long as anything does.
@@ -368,6 +368,7 @@ async fn reported(armed: &Option<Receiver>) {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
 fn interrupted(error: tokio::task::JoinError) -> ShipperError {
     ShipperError::Interrupted(error.to_string())
 }

@@ -1,7 +1,7 @@
 //! One stream: the files that succeed one another under a path, read one after the other.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashSet, VecDeque},
     fs::{self, Metadata},
     io,
     os::unix::ffi::OsStrExt,
@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::{
     ShipperConfig,
     checkpoint::{GenerationEnd, GenerationRecord, StreamRecord},
+    claims::Claims,
     fingerprint::{Anchor, identity},
     resume::{self, Located},
     tail::{Piece, Read, Tail, modified_ns},
@@ -39,8 +40,8 @@ pub fn stream_id(node: &str, path: &Path) -> StreamId {
     StreamId(hash.digest())
 }
 
-/// Which files belong to which stream, by device and inode.
-pub(crate) type Claims = HashMap<(u64, u64), usize>;
+/// Device, inode, size and time of the last change: a file as long as nobody touches it.
+pub(crate) type Likeness = (u64, u64, u64, i64);
 
 /// A place in a stream between two lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,6 +88,7 @@ pub(crate) enum Turn {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of one another")]
 pub(crate) struct Stream {
     pub(crate) number: usize,
     pub(crate) id: StreamId,
@@ -112,6 +114,10 @@ pub(crate) struct Stream {
     pub(crate) flushing: bool,
     pub(crate) is_queued: bool,
     pub(crate) is_dirty: bool,
+    /// There is a file with the name of a rotated one that no stream holds.
+    pub(crate) has_unknown_rotated: bool,
+    /// Rotated files that are copies of known ones, or older than the stream.
+    pub(crate) left_alone: HashSet<Likeness>,
     pub(crate) wake: Option<Instant>,
     pub(crate) gone_since: Option<Instant>,
     /// Gaps found since the follower last asked.
@@ -136,6 +142,8 @@ impl Stream {
             flushing: false,
             is_queued: false,
             is_dirty: true,
+            has_unknown_rotated: false,
+            left_alone: HashSet::new(),
             wake: None,
             gone_since: None,
             new_gaps: Vec::new(),
@@ -151,6 +159,7 @@ impl Stream {
     /// Looks at the files of the stream: sizes, truncation, rotation, deletion.
     pub(crate) fn look(&mut self, claims: &Claims) -> io::Result<()> {
         self.is_dirty = false;
+        let has_unknown_rotated = std::mem::take(&mut self.has_unknown_rotated);
         for index in (0..self.tails.len()).rev() {
             self.look_at_open_tail(index, claims)?;
         }
@@ -165,19 +174,27 @@ impl Stream {
                 if last.file.is_none()
                     && (metadata.len() != last.size || modified_ns(&metadata) != last.modified_ns)
                 {
-                    self.open_tail(self.tails.len() - 1, claims)?;
+                    self.open_tail(self.tails.len() - 1)?;
                 }
             }
             (None, Some(last)) if last.file.is_none() => {
-                self.open_tail(self.tails.len() - 1, claims)?;
+                self.open_tail(self.tails.len() - 1)?;
             }
-            (Some(_), last) => {
-                let newest_known = last.map(|last| last.modified_ns).or_else(|| self.last_modified_ns());
-                resume::push_arrivals(self, claims, newest_known)?;
-            }
+            (Some(_), _) => return self.take_arrivals(claims),
             (None, _) => {}
         }
-        Ok(())
+        if has_unknown_rotated { self.take_arrivals(claims) } else { Ok(()) }
+    }
+
+    fn take_arrivals(&mut self, claims: &Claims) -> io::Result<()> {
+        let newest_known = self.newest_known_ns();
+        resume::push_arrivals(self, claims, newest_known, None)
+    }
+
+    /// When the last file that is known was last changed.
+    fn newest_known_ns(&self) -> Option<i64> {
+        let last = self.tails.back().map(|last| last.modified_ns);
+        last.or_else(|| self.finished.iter().map(|record| record.modified_ns).max())
     }
 
     fn look_at_open_tail(&mut self, index: usize, claims: &Claims) -> io::Result<()> {
@@ -186,7 +203,10 @@ impl Stream {
         let metadata = file.metadata()?;
         let size = metadata.len();
         let is_changed = size != tail.size || modified_ns(&metadata) != tail.modified_ns;
-        if size < tail.offset || (is_changed && !tail.anchor.matches_at(file, tail.offset)?) {
+        let is_same = size >= tail.offset
+            && (!is_changed
+                || (tail.anchor.matches_at(file, tail.offset)? && tail.fingerprint.head_matches(file)?));
+        if !is_same {
             let lost = tail.unread();
             return self.replace_truncated(index, &metadata, lost, claims);
         }
@@ -208,41 +228,55 @@ impl Stream {
         mut lost: u64,
         claims: &Claims,
     ) -> io::Result<()> {
-        let copy = resume::find_copy(&self.tails[index], &self.path, claims)?;
-        let generation = self.next_generation();
-        let Some(mut old) = self.tails.remove(index) else { return Ok(()) };
+        let copy = resume::find_copy(&self.tails[index], &self.path)?;
+        let newest_known = self.tails[index].modified_ns;
+        tracing::debug!(
+            stream = %self.path.display(), generation = self.tails[index].generation,
+            offset = self.tails[index].offset, seen = self.tails[index].size, size = metadata.len(),
+            copy = copy.as_ref().map(|copy| tracing::field::display(copy.path.display())), "a file was truncated"
+        );
+        // What follows it, and what was lost behind that, keeps its place behind the new content.
+        let mut later = self.tails.split_off(index);
+        let untold_gap = self.untold_gap.take();
+        let Some(mut old) = later.pop_front() else { return Ok(()) };
         let Some(file) = old.file.take() else { return Ok(()) };
-        let mut renewed = Tail::new(old.path.clone(), file, metadata, generation)?;
-        match copy {
-            Some(copy) => {
-                lost = old.size.saturating_sub(copy.metadata.len());
-                old.continue_in_copy(copy)?;
-                self.tails.insert(index, old);
-                self.tails.insert(index + 1, renewed);
-            }
-            None => {
-                renewed.gap = old.gap.take();
-                self.finish(&old);
-                self.tails.insert(index, renewed);
-            }
+        let old_path = old.path.clone();
+        if let Some(copy) = copy {
+            lost = old.size.saturating_sub(copy.metadata.len());
+            old.continue_in_copy(copy)?;
+            self.tails.push_back(old);
+        } else {
+            let gap = old.gap.take();
+            self.pass_gap_on(usize::MAX, gap);
+            self.finish(&old);
         }
         if lost > 0 {
-            let renewed_index = self.tails.iter().position(|tail| tail.generation == generation);
-            let gap = Gap { bytes: lost, lines: None, reason: GapReason::Truncated };
-            if let Some(renewed) = renewed_index.and_then(|index| self.tails.get_mut(index)) {
-                add_gap(&mut renewed.gap, &gap);
-            }
-            self.new_gaps.push(gap);
+            self.lose(Gap { bytes: lost, lines: None, reason: GapReason::Truncated });
         }
+        if later.is_empty() {
+            // The same may have happened more than once since anybody looked, and the file may have been rotated, too.
+            resume::push_arrivals(self, claims, Some(newest_known), None)?;
+        }
+        if !self.tails.iter().any(|tail| tail.fingerprint.is_at(metadata)) {
+            let generation = self.next_generation();
+            self.push_tail(Tail::new(old_path, file, metadata, generation)?);
+        }
+        // None of those that follow may be numbered below it.
+        for mut tail in later {
+            tail.generation = self.next_generation();
+            tail.announced = false;
+            self.push_tail(tail);
+        }
+        self.pass_gap_on(usize::MAX, untold_gap);
         Ok(())
     }
 
     /// Opens the file of a tail that was closed while it rested, wherever it is now. If it is gone, so is what was unread of it.
-    fn open_tail(&mut self, index: usize, claims: &Claims) -> io::Result<()> {
+    fn open_tail(&mut self, index: usize) -> io::Result<()> {
         let tail = &self.tails[index];
-        let record = self.record_of(tail);
+        let record = tail.record();
         let located =
-            resume::locate(&record, tail.offset, Some((tail.anchor, tail.offset)), &self.path, None, claims)?;
+            resume::locate(&record, tail.offset, Some((tail.anchor, tail.offset)), &self.path, None)?;
         let tail = &mut self.tails[index];
         if let Some(located) = located {
             if located.is_copy {
@@ -292,7 +326,11 @@ impl Stream {
 
     /// Adds the next file. What was lost behind the last one was lost before this one.
     pub(crate) fn push_tail(&mut self, mut tail: Tail) {
+        let own = tail.gap.take();
         tail.gap = self.untold_gap.take();
+        if let Some(own) = own {
+            add_gap(&mut tail.gap, &own);
+        }
         self.tails.push_back(tail);
     }
 
@@ -355,7 +393,7 @@ impl Stream {
             let left_at = self.left_at(now, config);
             let has_successor = self.tails.len() > 1;
             if self.needs_opening() {
-                self.open_tail(0, claims)?;
+                self.open_tail(0)?;
             }
             let Some(front) = self.tails.front_mut() else { return Ok(Turn::Nothing) };
             let is_left = left_at.is_some_and(|at| at <= now || (is_draining && has_successor));
@@ -422,13 +460,17 @@ impl Stream {
 
     /// Remembers that a file is done with.
     fn finish(&mut self, tail: &Tail) {
+        tracing::debug!(
+            stream = %self.path.display(), path = %tail.path.display(), generation = tail.generation,
+            offset = tail.offset, size = tail.size, inode = tail.fingerprint.inode, "a file is done with"
+        );
         let end = GenerationEnd {
             offset: tail.offset,
             next_line: self.cut.next_line,
             anchor: tail.anchor,
             has_lines: tail.has_lines(),
         };
-        let record = GenerationRecord { end: Some(end), gap: None, ..self.record_of(tail) };
+        let record = GenerationRecord { end: Some(end), gap: None, ..tail.record() };
         self.finished.push(record);
     }
 
@@ -461,10 +503,6 @@ impl Stream {
         highest.max(shipped).map_or(0, |highest| highest + 1)
     }
 
-    pub(crate) fn last_modified_ns(&self) -> Option<i64> {
-        self.finished.iter().map(|record| record.modified_ns).max()
-    }
-
     /// Bytes seen and not acknowledged.
     pub(crate) fn lag_bytes(&self) -> u64 {
         let unread: u64 = self.tails.iter().map(Tail::unread).sum();
@@ -487,7 +525,7 @@ impl Stream {
     /// What the checkpoint keeps of the stream.
     pub(crate) fn record(&self) -> StreamRecord {
         let mut generations = self.finished.clone();
-        generations.extend(self.tails.iter().map(|tail| self.record_of(tail)));
+        generations.extend(self.tails.iter().map(Tail::record));
         // A gap that is not acknowledged is found again at the file that its chunk was cut from.
         for (end, gap) in self.gaps_in_flight.iter().rev() {
             if let Some(record) = generations.iter_mut().find(|record| record.generation == end.generation) {
@@ -508,20 +546,21 @@ impl Stream {
             generations,
         }
     }
-
-    fn record_of(&self, tail: &Tail) -> GenerationRecord {
-        GenerationRecord {
-            generation: tail.generation,
-            fingerprint: tail.fingerprint,
-            size: tail.size,
-            modified_ns: tail.modified_ns,
-            end: None,
-            gap: tail.gap.clone(),
-        }
-    }
 }
 
 impl Tail {
+    /// What the checkpoint keeps of the file.
+    fn record(&self) -> GenerationRecord {
+        GenerationRecord {
+            generation: self.generation,
+            fingerprint: self.fingerprint,
+            size: self.size,
+            modified_ns: self.modified_ns,
+            end: None,
+            gap: self.gap.clone(),
+        }
+    }
+
     /// Reading goes on in a copy of the file: its bytes have the same places.
     fn continue_in_copy(&mut self, copy: Located) -> io::Result<()> {
         (self.fingerprint.device, self.fingerprint.inode) = identity(&copy.metadata);

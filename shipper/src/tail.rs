@@ -49,6 +49,8 @@ pub(crate) struct Tail {
     pub(crate) left_since: Option<Instant>,
     /// The checkpoint on disk knows it by its content: chunks of it may leave.
     pub(crate) announced: bool,
+    /// It was empty at the look before: what it has been through in between is not known.
+    pub(crate) was_empty: bool,
     /// When bytes were last read from it.
     pub(crate) last_read: Instant,
     header: Header,
@@ -118,6 +120,7 @@ impl Tail {
             is_unlinked: false,
             left_since: None,
             announced: false,
+            was_empty: metadata.len() == 0,
             last_read: Instant::now(),
             header: Header::Unknown,
             no_break_until: 0,
@@ -161,6 +164,7 @@ impl Tail {
 
     /// Takes in what the file looks like now.
     pub(crate) fn update(&mut self, metadata: &Metadata) -> io::Result<()> {
+        self.was_empty = self.size == 0;
         self.size = metadata.len();
         self.modified_ns = modified_ns(metadata);
         if let Some(file) = &self.file {
@@ -184,6 +188,10 @@ impl Tail {
     ) -> io::Result<Read> {
         let Some(file) = &self.file else { return Ok(Read::Nothing) };
         self.last_read = Instant::now();
+        // Before the first lines the anchor says little or nothing: the header may be that of every file of this log.
+        if !self.has_lines() && !self.fingerprint.head_matches(file)? {
+            return Ok(Read::Replaced);
+        }
         if matches!(self.header, Header::Unknown) {
             let (header, read) = read_header(file, is_last)?;
             match header {
@@ -343,7 +351,7 @@ mod tests {
     use super::*;
 
     fn config(chunk_bytes: usize, max_line_bytes: usize) -> ShipperConfig {
-        ShipperConfig { chunk_bytes, max_line_bytes, ..ShipperConfig::default() }
+        ShipperConfig { max_line_bytes, chunk_bytes, ..ShipperConfig::default() }
     }
 
     fn tail(path: &Path) -> Tail {

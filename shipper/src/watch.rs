@@ -55,12 +55,12 @@ impl Watch {
         self.inotify.clone()
     }
 
-    /// Watches `directory` from now on, if it is not watched.
-    pub(crate) fn add(&mut self, directory: &Path) {
+    /// Watches `directory` from now on; returns whether that is new.
+    pub(crate) fn add(&mut self, directory: &Path) -> bool {
         if self.watched.contains_key(directory) {
-            return;
+            return false;
         }
-        let Some(inotify) = &self.inotify else { return };
+        let Some(inotify) = &self.inotify else { return false };
         let flags = WatchFlags::MODIFY
             | WatchFlags::CREATE
             | WatchFlags::DELETE
@@ -74,10 +74,12 @@ impl Watch {
             Ok(watch) => {
                 self.directories.insert(watch, directory.to_owned());
                 self.watched.insert(directory.to_owned(), watch);
+                return true;
             }
             Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(error) => self.warn(directory, error),
         }
+        false
     }
 
     fn warn(&mut self, directory: &Path, error: Errno) {

@@ -43,7 +43,7 @@ async fn draining_ships_a_last_line_without_line_break_and_goes_on_following() {
     append(&path, "#rastro {\"version\":1}\none\ntwo");
     append(&rig.log("empty.log"), "");
     append(&rig.log("header.log"), "#rastro {\"version\":1}\n");
-    let config = rastro_shipper::ShipperConfig { flush_interval: Duration::from_secs(3600), ..rig.config() };
+    let config = rastro_shipper::ShipperConfig { flush_interval: Duration::from_hours(1), ..rig.config() };
     let running = rig.start_with(config);
     let totals = running.drain().await;
     assert_eq!((totals.lines, totals.bytes, totals.chunks), (2, 7, 1));
@@ -142,7 +142,7 @@ async fn a_truncated_file_begins_anew_and_what_was_unread_is_a_counted_gap() {
     let mut rig = Rig::new();
     let path = rig.log("a.log");
     append(&path, lines(0..10));
-    let config = rastro_shipper::ShipperConfig { flush_interval: Duration::from_secs(3600), ..rig.config() };
+    let config = rastro_shipper::ShipperConfig { flush_interval: Duration::from_hours(1), ..rig.config() };
     let running = rig.start_with(config);
     running.drain().await;
     let unread = lines(10..20);
@@ -200,7 +200,7 @@ async fn links_and_names_that_are_not_utf8_are_followed() {
     append(&real, lines(0..5));
     symlink(&real, &link).unwrap();
     append(&not_utf8, lines(0..3));
-    let config = rastro_shipper::ShipperConfig { poll_interval: Duration::from_secs(3600), ..rig.config() };
+    let config = rastro_shipper::ShipperConfig { poll_interval: Duration::from_hours(1), ..rig.config() };
     let running = rig.start_with(config);
     running.wait("both", |status| status.totals.lines == 8).await;
     append(&real, lines(5..6));

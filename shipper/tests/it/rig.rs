@@ -60,10 +60,7 @@ impl Running {
     }
 
     pub(crate) async fn drain(&self) -> Totals {
-        tokio::time::timeout(Duration::from_secs(30), self.handle.drain())
-            .await
-            .expect("drain hangs")
-            .unwrap()
+        tokio::time::timeout(Duration::from_secs(30), self.handle.drain()).await.unwrap().unwrap()
     }
 }
 
@@ -73,6 +70,12 @@ impl Rig {
     }
 
     pub(crate) fn with_queue(config: &EmbeddedConfig) -> Self {
+        // For whoever looks for a fault: RUST_LOG=rastro_shipper=debug.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .without_time()
+            .try_init();
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("logs")).unwrap();
         let broker = EmbeddedBroker::open(&directory.path().join("queue.db"), config).unwrap().broker;
@@ -157,7 +160,7 @@ impl Rig {
         let mut bytes = Vec::new();
         chunk.payload.decompress(&mut bytes).unwrap();
         assert_eq!(bytes.last(), Some(&b'\n'));
-        assert_eq!(bytes.iter().filter(|&&byte| byte == b'\n').count() as u64, u64::from(chunk.lines));
+        assert_eq!(bytes.split_inclusive(|&byte| byte == b'\n').count(), chunk.lines as usize);
         received.bytes.extend_from_slice(&bytes);
         received.end = chunk.end;
         received.next_line = chunk.first_line + u64::from(chunk.lines);
