@@ -1,23 +1,42 @@
 //! From frames that alarm to alarms: frames of one container close together in time are one alarm, which grows.
+//!
+//! What led to an alarm belongs to it: it begins with the first *suspicious* frame (half the threshold or more) from which no longer
+//! time than the gap passed to the next one, and there with the frame in which the burst of novelty began.
 
-use std::fmt::Write;
-
-use rastro_model::{Alarm, AlarmId, FrameScore, Reason, Segment, SegmentScores};
+use rastro_model::{Alarm, AlarmId, FrameScore, Segment, SegmentScores};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::containers::{ContainerKey, Onset};
+use crate::{
+    containers::{ContainerKey, Onset},
+    message::message,
+};
 
-/// Most alarms that may still grow.
+/// Most containers whose alarms may still grow.
 const MAX_OPEN: usize = 4096;
 
-/// Longest name in a message, characters.
-const MAX_NAME: usize = 48;
-
-/// The latest alarm of each container, as long as it may still grow.
+/// What is going on in each container.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Alarms {
-    open: FxHashMap<ContainerKey, Alarm>,
+    open: FxHashMap<ContainerKey, Incident>,
+}
+
+/// What is going on in one container.
+#[derive(Debug, Clone, Default)]
+struct Incident {
+    /// The latest suspicious frames.
+    suspicion: Option<Suspicion>,
+    /// The alarm that may still grow.
+    alarm: Option<Alarm>,
+}
+
+/// Suspicious frames close together in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Suspicion {
+    /// Where they began.
+    first: Onset,
+    /// Time of the last one, nanoseconds since the epoch.
+    last_ns: i64,
 }
 
 /// What alarms are made with, beside the scores.
@@ -33,7 +52,14 @@ pub(crate) struct Context<'a> {
 /// [`Alarms`] as they are stored: sorted, alarms as JSON (they have tagged parts, which only a self-describing format holds).
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StoredAlarms {
-    open: Vec<(ContainerKey, String)>,
+    open: Vec<StoredIncident>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredIncident {
+    key: ContainerKey,
+    suspicion: Option<Suspicion>,
+    alarm: Option<String>,
 }
 
 impl Alarms {
@@ -45,78 +71,104 @@ impl Alarms {
         context: &Context<'_>,
     ) -> Vec<Alarm> {
         let key = ContainerKey::of(segment);
+        let mut incident = self.open.remove(&key).unwrap_or_default();
         let mut touched: Vec<Alarm> = Vec::new();
-        let mut open = self.open.remove(&key);
-        let frames = scores.iter().map(|scores| scores.frames.len()).max().unwrap_or(0);
         let mut changed = false;
+        let frames = scores.iter().map(|scores| scores.frames.len()).max().unwrap_or(0);
         for place in 0..frames {
             for (model_place, model) in scores.iter().enumerate() {
-                let Some(frame) = model.frames.get(place).filter(|frame| frame.alarm) else { continue };
-                let too_late = |alarm: &Alarm| frame.start_ns.saturating_sub(alarm.end_ns) > context.gap_ns;
-                if open.as_ref().is_some_and(too_late) {
-                    touched.extend(open.take().filter(|_| changed));
+                let is_suspicious = |frame: &&FrameScore| frame.score >= model.threshold / 2.0;
+                let Some(frame) = model.frames.get(place).filter(is_suspicious) else { continue };
+                let is_over = |last_ns: i64| frame.start_ns.saturating_sub(last_ns) > context.gap_ns;
+                if incident.alarm.as_ref().is_some_and(|alarm| is_over(alarm.end_ns)) {
+                    touched.extend(incident.alarm.take().filter(|_| changed));
+                    incident.suspicion = None;
                 }
-                if let Some(alarm) = &mut open {
-                    grow(alarm, segment, model, frame, context.trained_calls);
-                } else {
-                    let onset = context.onsets.get(model_place).and_then(|onsets| *onsets.get(place)?);
-                    open = Some(begin(segment, model, frame, onset, context));
+                let first = match incident.suspicion {
+                    Some(suspicion) if !is_over(suspicion.last_ns) => suspicion.first,
+                    _ => {
+                        let here = Onset {
+                            segment: segment.id,
+                            first_call: frame.first_call,
+                            start_ns: frame.start_ns,
+                        };
+                        let onset = context.onsets.get(model_place).and_then(|onsets| *onsets.get(place)?);
+                        onset.filter(|onset| !is_over(onset.start_ns)).unwrap_or(here)
+                    }
+                };
+                incident.suspicion = Some(Suspicion { first, last_ns: frame.end_ns });
+                if !frame.alarm {
+                    continue;
+                }
+                match &mut incident.alarm {
+                    Some(alarm) => grow(alarm, segment, model, frame, context.trained_calls),
+                    none => *none = Some(begin(segment, model, frame, first, context.trained_calls)),
                 }
                 changed = true;
             }
         }
-        if let Some(alarm) = open {
-            if changed {
-                touched.push(alarm.clone());
-            }
-            let last_ns = segment.calls.time_ns.last().copied().unwrap_or(alarm.end_ns);
-            if last_ns.saturating_sub(alarm.end_ns) <= context.gap_ns {
-                self.open.insert(key, alarm);
-                self.close_the_oldest();
-            }
+        if changed {
+            touched.extend(incident.alarm.clone());
+        }
+        let now_ns = segment.calls.time_ns.last().copied().unwrap_or(i64::MAX);
+        let may_go_on = |last_ns: i64| now_ns.saturating_sub(last_ns) <= context.gap_ns;
+        incident.alarm = incident.alarm.filter(|alarm| may_go_on(alarm.end_ns));
+        incident.suspicion = incident.suspicion.filter(|suspicion| may_go_on(suspicion.last_ns));
+        if incident.alarm.is_some() || incident.suspicion.is_some() {
+            self.open.insert(key, incident);
+            self.close_the_oldest();
         }
         touched
     }
 
-    /// Containers that have gone take no memory for ever: where too many alarms are open, the one that grew longest ago is closed.
+    /// Containers that have gone take no memory for ever: where too much is open, what was last seen longest ago is closed.
     fn close_the_oldest(&mut self) {
         if self.open.len() > MAX_OPEN {
-            let oldest =
-                self.open.iter().min_by_key(|(key, alarm)| (alarm.end_ns, *key)).map(|(key, _)| key.clone());
-            if let Some(key) = oldest {
+            let last_ns = |incident: &Incident| {
+                let suspicion = incident.suspicion.map(|suspicion| suspicion.last_ns);
+                suspicion.max(incident.alarm.as_ref().map(|alarm| alarm.end_ns))
+            };
+            let oldest = self.open.iter().min_by_key(|(key, incident)| (last_ns(incident), *key));
+            if let Some(key) = oldest.map(|(key, _)| key.clone()) {
                 self.open.remove(&key);
             }
         }
     }
 
     pub(crate) fn to_stored(&self) -> StoredAlarms {
-        let mut open: Vec<(ContainerKey, String)> = self
+        let mut open: Vec<_> = self
             .open
             .iter()
-            .map(|(key, alarm)| (key.clone(), serde_json::to_string(alarm).unwrap_or_default()))
+            .map(|(key, incident)| {
+                let alarm =
+                    incident.alarm.as_ref().map(|alarm| serde_json::to_string(alarm).unwrap_or_default());
+                StoredIncident { key: key.clone(), suspicion: incident.suspicion, alarm }
+            })
             .collect();
-        open.sort_unstable();
+        open.sort_unstable_by(|a: &StoredIncident, b| a.key.cmp(&b.key));
         StoredAlarms { open }
     }
 
     pub(crate) fn from_stored(stored: StoredAlarms) -> Result<Self, String> {
-        let read = |(key, text): (ContainerKey, String)| {
-            serde_json::from_str(&text).map(|alarm| (key, alarm)).map_err(|error| error.to_string())
-        };
-        Ok(Self { open: stored.open.into_iter().map(read).collect::<Result<_, _>>()? })
+        let mut open = FxHashMap::default();
+        for StoredIncident { key, suspicion, alarm } in stored.open {
+            let alarm = alarm
+                .map(|text| serde_json::from_str(&text).map_err(|error| error.to_string()))
+                .transpose()?;
+            open.insert(key, Incident { suspicion, alarm });
+        }
+        Ok(Self { open })
     }
 }
 
-/// An alarm begins where its burst began, if that was not long ago; its id names the frame that raised it.
+/// An alarm whose id names the frame that raised it.
 fn begin(
     segment: &Segment,
     scores: &SegmentScores,
     frame: &FrameScore,
-    onset: Option<Onset>,
-    context: &Context<'_>,
+    first: Onset,
+    trained_calls: u64,
 ) -> Alarm {
-    let place = (segment.id, frame.first_call);
-    let onset = onset.filter(|onset| frame.start_ns.saturating_sub(onset.start_ns) <= context.gap_ns);
     Alarm {
         id: AlarmId(format!("{}-{}", segment.id, frame.first_call)),
         index: segment.index.clone(),
@@ -129,13 +181,13 @@ fn begin(
         score: frame.score,
         threshold: scores.threshold,
         frames: 1,
-        peak: place,
-        first: onset.map_or(place, |onset| (onset.segment, onset.first_call)),
-        start_ns: onset.map_or(frame.start_ns, |onset| onset.start_ns.min(frame.start_ns)),
+        peak: (segment.id, frame.first_call),
+        first: (first.segment, first.first_call),
+        start_ns: first.start_ns.min(frame.start_ns),
         end_ns: frame.end_ns,
         lossy: frame.lossy,
         reasons: frame.reasons.clone(),
-        message: message(segment, scores, frame, context.trained_calls),
+        message: message(segment, scores, frame, trained_calls),
     }
 }
 
@@ -159,112 +211,5 @@ fn grow(
         alarm.peak = (segment.id, frame.first_call);
         alarm.reasons.clone_from(&frame.reasons);
         alarm.message = message(segment, scores, frame, trained_calls);
-    }
-}
-
-/// One line for people.
-fn message(segment: &Segment, scores: &SegmentScores, frame: &FrameScore, trained_calls: u64) -> String {
-    let container = &segment.container;
-    let mut text = harmless(&segment.node);
-    match &container.name {
-        Some(name) => {
-            let _ = write!(text, " {} ({})", harmless(name), harmless(&container.id));
-        }
-        None => {
-            let _ = write!(text, " {}", harmless(&container.id));
-        }
-    }
-    text.push_str(": ");
-    let trained = grouped(trained_calls);
-    let who = |process: &Option<String>, thread: &Option<i64>| match (process, thread) {
-        (Some(process), _) => harmless(process),
-        (None, Some(thread)) => format!("thread {thread}"),
-        (None, None) => "it".to_owned(),
-    };
-    match frame.reasons.first() {
-        Some(Reason::UnseenSequence { calls, process, thread, .. }) => {
-            let calls: Vec<String> = calls.iter().map(|name| harmless(name)).collect();
-            let who = who(process, thread);
-            let _ = write!(
-                text,
-                "{who} made a sequence never seen in {trained} calls of training: {}",
-                calls.join(" ")
-            );
-        }
-        Some(Reason::UnseenBag { calls, process, thread, .. }) => {
-            let calls: Vec<String> =
-                calls.iter().map(|(name, count)| format!("{count}x {}", harmless(name))).collect();
-            let who = who(process, thread);
-            let _ = write!(
-                text,
-                "{who} made a mix of calls never seen in {trained} calls of training: {}",
-                calls.join(", ")
-            );
-        }
-        Some(Reason::RareCall { name, times, trained: seen, .. }) => {
-            let _ = write!(
-                text,
-                "call {} {times} times, {} times in {trained} calls of training",
-                harmless(name),
-                grouped(*seen)
-            );
-        }
-        _ => {
-            let _ = write!(text, "novel behaviour, compared with {trained} calls of training");
-        }
-    }
-    let _ = write!(text, "; {} unseen windows of {} in {} calls", frame.unseen, scores.window, frame.calls);
-    if frame.lossy {
-        text.push_str("; calls were lost just before");
-    }
-    text
-}
-
-/// A name that a container may have chosen, as it may stand in a line for people: no control characters, none that turn the direction of
-/// writing or are invisible, and not too long.
-pub(crate) fn harmless(name: &str) -> String {
-    let is_harmful = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
-    };
-    let mut shown: String =
-        name.chars().take(MAX_NAME).map(|c| if is_harmful(c) { '.' } else { c }).collect();
-    if name.chars().nth(MAX_NAME).is_some() {
-        shown.push('…');
-    }
-    shown
-}
-
-/// 48210 as `48,210`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_cannot_write_to_the_terminal() {
-        assert_eq!(harmless("sh\u{1b}[31m\n\u{202e}x"), "sh.[31m..x");
-        assert_eq!(harmless("näme 日本"), "näme 日本");
-        assert_eq!(harmless(&"a".repeat(100)).chars().count(), MAX_NAME + 1);
-    }
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        for (number, text) in
-            [(0, "0"), (999, "999"), (1000, "1,000"), (48_210, "48,210"), (1_234_567, "1,234,567")]
-        {
-            assert_eq!(grouped(number), text);
-        }
     }
 }

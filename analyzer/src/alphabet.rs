@@ -8,12 +8,15 @@ use rustc_hash::FxHashMap;
 /// A system call inside one profile.
 pub type Symbol = u16;
 
-/// Most names that one alphabet holds. Linux has fewer than 500 calls: what exceeds this is noise or malice, and all of it
-/// shares the symbol after the last one.
+/// Most names that one profile tells apart. Linux has fewer than 500 calls: what exceeds this is noise or malice, and all of it
+/// shares one name.
 pub const MAX_NAMES: usize = 16_384;
 
 /// Longest name that is told apart, bytes.
 pub const MAX_NAME_LENGTH: usize = 128;
+
+/// What names beyond the limit are called.
+const OTHER: &str = "<other>";
 
 /// Names and their symbols, numbered in the order in which they were met.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,6 +46,15 @@ impl Alphabet {
         self.symbols.get(cut(name)).copied()
     }
 
+    /// The symbol of `name`, which becomes known; once there are [`MAX_NAMES`], every new name is `<other>`.
+    pub fn learn(&mut self, name: &str) -> Symbol {
+        if let Some(symbol) = self.symbol(name) {
+            return symbol;
+        }
+        let is_nearly_full = self.names.len() >= MAX_NAMES - 1;
+        self.intern(if is_nearly_full { OTHER } else { name }, MAX_NAMES)
+    }
+
     /// The symbol of `name`, which becomes known if there is room for fewer than `limit` names; else the symbol `limit`.
     pub fn intern(&mut self, name: &str, limit: usize) -> Symbol {
         let name = cut(name);
@@ -60,7 +72,7 @@ impl Alphabet {
 
     /// The name of `symbol`; `<other>` for a symbol that shares many names.
     pub fn name(&self, symbol: Symbol) -> &str {
-        self.names.get(usize::from(symbol)).map_or("<other>", String::as_str)
+        self.names.get(usize::from(symbol)).map_or(OTHER, String::as_str)
     }
 
     /// An alphabet of exactly these names, or `None` if one occurs twice, is too long, or there are too many.
@@ -96,6 +108,17 @@ mod tests {
         assert_eq!((alphabet.intern("open", 2), alphabet.intern("close", 2)), (2, 2));
         assert_eq!(alphabet.name(2), "<other>");
         assert_eq!(alphabet.symbol("open"), None);
+    }
+
+    #[test]
+    fn names_beyond_the_limit_share_one_that_is_known() {
+        let mut alphabet = Alphabet::default();
+        let symbols: Vec<Symbol> =
+            (0..MAX_NAMES + 10).map(|name| alphabet.learn(&name.to_string())).collect();
+        assert_eq!(alphabet.len(), MAX_NAMES);
+        assert!(symbols[MAX_NAMES - 1..].iter().all(|&symbol| symbol == symbols[MAX_NAMES - 1]));
+        assert_eq!(alphabet.name(symbols[MAX_NAMES]), OTHER);
+        assert_eq!(alphabet.learn("7"), 7);
     }
 
     #[test]

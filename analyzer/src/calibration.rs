@@ -11,12 +11,12 @@
 //! # The tail
 //!
 //! A budget such as one alarm a container a day asks for far smaller probabilities than held-out data can show: a busy container makes a
-//! million frames a day. The raw score is the peak of a random walk that drifts down (see [`crate::novelty`]), and the tail
-//! of such a peak falls exponentially (Cramér and Lundberg; D. Siegmund, "Sequential Analysis", 1985, chapter 2). So beyond the
-//! largest tenth of a per cent … of the held-out scores the tail is continued as an exponential (the generalised Pareto
-//! distribution with shape 0, as in peaks over threshold), whose mean excess is estimated from the data and **never taken to be less
-//! than one window**: a single new turn of a program makes `window` unseen windows, so where the data
-//! shows nothing at all, two new turns close together are still e times rarer than one, and not impossible.
+//! million frames a day. The raw score is the peak of a random walk that drifts down (see `novelty`), and the tail of such a peak
+//! falls exponentially (Cramér and Lundberg; D. Siegmund, "Sequential Analysis", 1985, chapter 2). So the highest twentieth of the
+//! held-out scores (at least ten) is continued as an exponential, which is peaks over threshold with a generalised Pareto distribution of
+//! shape 0. Its mean excess is estimated from the data and **never taken to be less than one window size**: a single new turn of
+//! a program makes up to that many unseen windows, so where the data shows nothing at all, each further new turn close by is
+//! still taken to be only e times rarer than the one before.
 //!
 //! Below the tail, a raw score's probability is the conformal p-value (1 + held-out scores at least as high) / (1 + held-out
 //! scores): with few frames it cannot be small (V. Vovk, A. Gammerman, G. Shafer, "Algorithmic Learning in a Random World", 2005).
@@ -39,7 +39,7 @@ pub const THRESHOLD: f64 = 50.0;
 /// Highest score.
 const HIGHEST: f64 = 100.0;
 
-/// Largest held-out scores that the tail is fitted to: at least so many, and at most one in so many of all.
+/// Highest held-out scores that the tail is fitted to: one in so many of all, but at least so many.
 const TAIL_AT_LEAST: u64 = 10;
 const TAIL_ONE_IN: u64 = 20;
 
@@ -232,5 +232,102 @@ impl Calibration {
             );
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn budget(per_day: f64) -> Budget {
+        Budget { per_day, frames_per_day: Some(100_000.0), models: 2 }
+    }
+
+    fn held_out() -> impl Strategy<Value = HeldOut> {
+        proptest::collection::vec(prop_oneof![3 => Just(0u32), 1 => 1u32..400, 1 => 1u32..4097], 0..300)
+            .prop_map(|levels| HeldOut::of(levels.into_iter()))
+    }
+
+    proptest! {
+        #[test]
+        fn a_score_rises_with_its_raw_score_and_alarms_from_the_threshold_on(
+            held_out in held_out(),
+            window in 2u32..=16,
+            per_day in 0.001f64..1000.0,
+        ) {
+            let calibration = Calibration::new(&held_out, window, &budget(per_day));
+            let scores: Vec<f64> = (0..=4096).map(|level| calibration.score(raw_score(level))).collect();
+            prop_assert!(scores.is_sorted());
+            prop_assert_eq!(scores[0].to_bits(), 0.0f64.to_bits());
+            prop_assert!(scores.iter().all(|score| (0.0..=100.0).contains(score)));
+            let threshold = calibration.raw_threshold();
+            prop_assert!(threshold >= f64::from(2 * window) - 1e-6 && threshold <= 512.0 + 1e-6, "{}", threshold);
+            prop_assert!(calibration.score(threshold + 1e-6) >= THRESHOLD - 1e-9);
+            prop_assert!(calibration.score(threshold - 1e-6) <= THRESHOLD + 1e-9);
+            prop_assert!(!calibration.describe().is_empty());
+        }
+
+        #[test]
+        fn a_smaller_budget_never_lowers_the_threshold(held_out in held_out(), per_day in 0.01f64..10.0) {
+            let threshold = |per_day| Calibration::new(&held_out, 6, &budget(per_day)).raw_threshold();
+            prop_assert!(threshold(per_day / 10.0) >= threshold(per_day) - 1e-9);
+        }
+
+        #[test]
+        fn histograms_add_up(a in held_out(), b in held_out()) {
+            let mut sum = a.clone();
+            sum.add(&b);
+            prop_assert!(sum.is_consistent());
+            prop_assert_eq!(sum.frames, a.frames + b.frames);
+            prop_assert_eq!(sum.highest().to_bits(), a.highest().max(b.highest()).to_bits());
+        }
+    }
+
+    /// Frames of which one in twenty has a level, exponential with a mean of 80 units, drawn from a fixed generator.
+    fn exponential_frames(count: usize, seed: u64) -> HeldOut {
+        let mut state = seed;
+        let mut uniform = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+        };
+        HeldOut::of((0..count).map(move |_| {
+            let (novel, draw) = (uniform() < 0.05, uniform());
+            if novel { (-draw.ln() * 80.0).ceil() as u32 } else { 0 }
+        }))
+    }
+
+    #[test]
+    fn the_budget_is_kept_far_beyond_the_data_where_the_tail_is_what_it_is_taken_to_be() {
+        let asked = budget(1.0).probability();
+        for seed in 1..=20 {
+            let calibration = Calibration::new(&exponential_frames(5000, seed), 6, &budget(1.0));
+            let threshold_units = calibration.raw_threshold() * f64::from(crate::novelty::UNITS_PER_WINDOW);
+            let realised = 0.05 * (-threshold_units / 80.0).exp();
+            assert!(
+                realised < asked * 10.0 && realised > asked / 1000.0,
+                "seed {seed}: {realised:e} for {asked:e}"
+            );
+        }
+    }
+
+    #[test]
+    fn little_data_is_taken_with_caution() {
+        let threshold = |frames| {
+            Calibration::new(&HeldOut { frames, levels: Vec::new() }, 6, &budget(1.0)).raw_threshold()
+        };
+        assert!(threshold(0) > threshold(100) && threshold(100) > threshold(10_000));
+        assert!(threshold(0) > 70.0, "nothing held out: {}", threshold(0));
+        // However much: two new turns of a program side by side are no intrusion.
+        assert!((threshold(1 << 40) - 12.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_profile_that_finds_its_own_workload_novel_says_that_it_cannot_keep_the_budget() {
+        let held_out = HeldOut { frames: 100, levels: vec![(4096, 60)] };
+        let calibration = Calibration::new(&held_out, 6, &budget(1.0));
+        assert!((calibration.raw_threshold() - 512.0).abs() < 1e-9);
+        assert!(calibration.describe().contains("cannot be kept"), "{}", calibration.describe());
     }
 }

@@ -17,6 +17,10 @@ use crate::{
 /// Most containers that are remembered. Beyond it the quarter that was quiet longest is forgotten.
 const MAX_CONTAINERS: usize = 4096;
 
+/// Most threads that are remembered of all containers together, looked at every so many segments.
+const MAX_THREADS_IN_ALL: usize = 1 << 18;
+const SEGMENTS_BETWEEN_LOOKS: u64 = 64;
+
 /// What state belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct ContainerKey {
@@ -96,6 +100,11 @@ impl Containers {
         if self.states.len() >= MAX_CONTAINERS {
             self.forget_the_quietest();
         }
+        if self.segments.is_multiple_of(SEGMENTS_BETWEEN_LOOKS) {
+            while self.states.values().map(|state| state.threads.len()).sum::<usize>() > MAX_THREADS_IN_ALL {
+                self.forget_the_quietest();
+            }
+        }
         let state = self.states.entry(ContainerKey::of(segment)).or_default();
         state.last_start = segment.id.start;
         state.last_seen = self.segments;
@@ -113,8 +122,8 @@ impl Containers {
     fn forget_the_quietest(&mut self) {
         let mut ages: Vec<u64> = self.states.values().map(|state| state.last_seen).collect();
         ages.sort_unstable();
-        let oldest_kept = ages[ages.len() / 4];
-        self.states.retain(|_, state| state.last_seen >= oldest_kept);
+        let youngest_forgotten = ages[ages.len() / 4];
+        self.states.retain(|_, state| state.last_seen > youngest_forgotten);
     }
 
     pub(crate) fn to_stored(&self) -> StoredContainers {

@@ -4,7 +4,7 @@
 //! it makes is what scores: immutable, compact, and free of everything that scoring does not need.
 //!
 //! Both see *runs*: consecutive calls of one thread, preceded by as many of its earlier calls as are known (the *context*).
-//! Who gathers runs out of segments ([`crate::sequences`]) takes care of threads, cuts and gaps, so no detector has to.
+//! Who gathers runs out of segments (`sequences`) takes care of threads, cuts and gaps, so no detector has to.
 
 use std::{any::Any, fmt::Debug};
 

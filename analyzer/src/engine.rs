@@ -222,11 +222,13 @@ impl Scorer {
             (0..frames.len()).filter(|&frame| frames[frame].score >= self.options.explain_from).collect();
         explained.sort_by(|&a, &b| frames[b].score.total_cmp(&frames[a].score).then(a.cmp(&b)));
         explained.truncate(MAX_EXPLAINED);
-        // Where the burst began that led to the first alarm here, and where the one began that may lead to an alarm later.
+        // The first suspicious frame, where its burst began, and where the one began that may lead to an alarm later: an alarm
+        // may turn out to begin with any of them.
         let last_begin =
             |frames: &[FrameNovelty]| frames.iter().rposition(|novelty| novelty.begins.is_some());
-        if let Some(alarm) = frames.iter().position(|frame| frame.alarm) {
-            explained.extend(last_begin(&novelties[..=alarm]));
+        if let Some(first) = frames.iter().position(|frame| frame.score >= self.options.explain_from) {
+            explained.push(first);
+            explained.extend(last_begin(&novelties[..=first]));
         }
         explained.extend(last_begin(novelties));
         explained.sort_unstable();

@@ -16,7 +16,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    alphabet::{Alphabet, MAX_NAMES, Symbol},
+    alphabet::{Alphabet, Symbol},
     detector::{Judge, verdict},
     profile::Profile,
     registry::ModelSpec,
@@ -126,7 +126,7 @@ impl TraceSets {
         calls: impl IntoIterator<Item = Name>,
         kind: Option<&str>,
     ) {
-        let calls = calls.into_iter().map(|name| self.alphabet.intern(name.as_ref(), MAX_NAMES)).collect();
+        let calls = calls.into_iter().map(|name| self.alphabet.learn(name.as_ref())).collect();
         match part {
             Part::Train => self.train.push(calls),
             Part::Normal => self.normal.push(calls),

@@ -17,7 +17,7 @@
 //! | [`learner`] | learning live, where there is no profile yet |
 //! | [`engine`] | scoring, with the place kept |
 //! | [`evaluation`], [`roc`] | how good a detector is on labelled traces |
-//! | `explain`, `alarms` | why, and what an analyst is shown |
+//! | `explain`, `alarms`, `message` | why, and what an analyst is shown |
 
 mod alarms;
 pub mod alphabet;
@@ -29,6 +29,7 @@ pub mod engine;
 pub mod evaluation;
 mod explain;
 pub mod learner;
+mod message;
 mod novelty;
 pub mod profile;
 pub mod profile_file;

@@ -81,8 +81,8 @@ impl Levels {
                         if *container == 0 {
                             novelty.begins = Some((number * frame + offset) as u32);
                         }
-                        *level = (*level + UNITS_PER_WINDOW).min(CEILING);
-                        *container = (*container + UNITS_PER_WINDOW).min(CEILING);
+                        *level = level.saturating_add(UNITS_PER_WINDOW).min(CEILING);
+                        *container = container.saturating_add(UNITS_PER_WINDOW).min(CEILING);
                         novelty.windows += 1;
                         novelty.unseen += 1;
                         let highest = (*level).max(*container);

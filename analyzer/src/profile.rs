@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    alphabet::{Alphabet, MAX_NAMES, Symbol},
+    alphabet::{Alphabet, Symbol},
     calibration::{Budget, Calibration, HeldOut},
     detector::{Detector, WindowStatistics},
     registry::ModelSpec,
@@ -197,7 +197,7 @@ impl Profile {
         name.clone_into(&mut merged.name);
         merged.created_ns = self.created_ns.max(other.created_ns);
         let symbols: Vec<Symbol> =
-            other.alphabet.names().iter().map(|name| merged.alphabet.intern(name, MAX_NAMES)).collect();
+            other.alphabet.names().iter().map(|name| merged.alphabet.learn(name)).collect();
         merged.call_counts.resize(merged.alphabet.len(), 0);
         for (&symbol, &count) in symbols.iter().zip(&other.call_counts) {
             if let Some(sum) = merged.call_counts.get_mut(usize::from(symbol)) {
@@ -336,8 +336,7 @@ impl Profile {
 fn diff_models(before: (&Profile, &Model), after: (&Profile, &Model), limit: usize) -> ModelDiff {
     // Windows are compared in the symbols of `before`; names that only `after` knows are numbered behind them.
     let mut alphabet = before.0.alphabet.clone();
-    let symbols: Vec<Symbol> =
-        after.0.alphabet.names().iter().map(|name| alphabet.intern(name, MAX_NAMES)).collect();
+    let symbols: Vec<Symbol> = after.0.alphabet.names().iter().map(|name| alphabet.learn(name)).collect();
     let forgets_order = before.1.detector.forgets_order();
     let mut of_after = rustc_hash::FxHashMap::default();
     after.1.detector.visit_windows(&mut |window, count| {

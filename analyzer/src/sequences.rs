@@ -182,6 +182,11 @@ impl Threads {
         }
     }
 
+    /// Number of threads.
+    pub(crate) fn len(&self) -> usize {
+        self.states.len()
+    }
+
     /// Novelty begins anew.
     pub(crate) fn forget_levels(&mut self) {
         for state in self.states.values_mut() {

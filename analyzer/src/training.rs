@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    alphabet::{MAX_NAMES, Symbol},
+    alphabet::Symbol,
     calibration::HeldOut,
     containers::{ContainerKey, Containers, StoredContainers, Walk, is_walkable},
     detector::Judge,
@@ -151,7 +151,7 @@ impl Trainer {
             return vec![Vec::new(); self.judges.len()];
         }
         let symbols: Vec<Symbol> =
-            calls.kinds.iter().map(|kind| self.profile.alphabet.intern(&kind.name, MAX_NAMES)).collect();
+            calls.kinds.iter().map(|kind| self.profile.alphabet.learn(&kind.name)).collect();
         self.note(segment, &symbols);
         let state = self.containers.enter(segment);
         let judges: Vec<&dyn Judge> = self.judges.iter().map(AsRef::as_ref).collect();
@@ -345,8 +345,7 @@ impl Trainer {
 
 impl PendingRuns {
     fn is_sound(&self, alphabet: usize) -> bool {
-        // One symbol more than there are names stands for names beyond the limit.
-        self.calls.iter().all(|&symbol| usize::from(symbol) <= alphabet)
+        self.calls.iter().all(|&symbol| usize::from(symbol) < alphabet)
             && self.runs.iter().all(|run| {
                 run.range.start <= run.range.end
                     && run.range.end <= self.calls.len()

@@ -178,3 +178,17 @@ fn a_comparison_lists_what_is_new_and_what_vanished() {
 fn profiles_without_a_common_model_are_not_merged() {
     assert!(trained(&["stide"], &[]).merged(&trained(&["bosc"], &[]), "both").is_none());
 }
+
+#[test]
+fn more_names_than_an_alphabet_holds_make_a_profile_that_can_be_read_and_merged() {
+    let profile_of = |first: usize| {
+        let calls: Vec<_> = (first..first + 17_000).map(|name| format!("c{name}")).collect();
+        let names: Vec<&str> = calls.iter().map(String::as_str).collect();
+        trained(&["stide:n=3", "bosc:w=3"], &segments(1, "a", &calls_of(1, &names), 5000))
+    };
+    let (one, other) = (profile_of(0), profile_of(10_000));
+    assert_eq!(Profile::from_bytes(&one.to_bytes()).unwrap().to_bytes(), one.to_bytes());
+    let merged = one.merged(&other, "both").unwrap();
+    assert_eq!(Profile::from_bytes(&merged.to_bytes()).unwrap().training().calls, 34_000);
+    assert!(!one.diff(&other, 3).new_calls.is_empty());
+}

@@ -1,9 +1,13 @@
 //! The webshop recordings: what normal recordings teach, attacks must show.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
 
 use rastro_analyzer::{Profile, Scorer, ScoringOptions, Trainer, TrainingOptions};
-use rastro_model::{Alarm, Segment};
+use rastro_model::{Alarm, Reason, Segment};
 
 use crate::support::{Call, read_gzip, segments, shared_data};
 
@@ -72,31 +76,60 @@ fn score(profile: &Arc<Profile>, segments: &[Segment]) -> (Vec<Alarm>, Vec<f64>)
     (alarms, highest)
 }
 
+/// Thread ids of the attack's process tree, and its first and last call counted from 0.
+fn attack(folder: &Path, recording: usize) -> (HashSet<i64>, std::ops::RangeInclusive<u64>) {
+    let table = read_gzip(&folder.join(format!("recordings/web-{recording:02}.threads.tsv.gz")));
+    let mut threads = HashSet::new();
+    let mut calls = Vec::new();
+    for (call, line) in table.lines().skip(1).enumerate() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        if fields[2] == "1" {
+            threads.insert(fields[1].parse().unwrap());
+            calls.push(call as u64);
+        }
+    }
+    (threads, calls[0]..=calls[calls.len() - 1])
+}
+
+fn raw_thresholds(profile: &Profile) -> Vec<f64> {
+    let models = profile.models().len();
+    (0..models).map(|model| profile.calibration(model, 1.0, models).raw_threshold()).collect()
+}
+
+/// Every attack alarms, far above the threshold; no other recording does, far below it.
+fn check(folder: &Path, profile: &Arc<Profile>, tested: &[usize], threads: Threads, size: usize) {
+    let thresholds = raw_thresholds(profile);
+    for &number in tested {
+        let (alarms, highest) = score(profile, &recording(folder, number, threads, size));
+        let is_attack = number >= 11;
+        assert_eq!(!alarms.is_empty(), is_attack, "web-{number:02}, {threads:?} threads, segments of {size}");
+        for (raw, threshold) in highest.iter().zip(&thresholds) {
+            let margin = if is_attack { raw / threshold } else { threshold / raw };
+            assert!(
+                margin > 1.5,
+                "web-{number:02}, {threads:?} threads, segments of {size}: raw {raw:.1}, threshold {threshold:.1}"
+            );
+        }
+    }
+}
+
 #[test]
 fn every_attack_alarms_and_no_normal_recording_does() {
     let Some(folder) = shared_data("webshop-strace") else { return };
     for threads in [Threads::Known, Threads::Unknown] {
         for (training_size, size) in [(3000, 3000), (3000, 500), (500, 3000), (3000, 37)] {
             let profile = profile(&folder, &[1, 2, 3, 4, 5, 6], threads, training_size);
-            let thresholds: Vec<f64> =
-                (0..4).map(|model| profile.calibration(model, 1.0, 4).raw_threshold()).collect();
-            eprintln!(
-                "{threads:?} threads, trained in {training_size}, scored in {size}: thresholds {thresholds:.1?}, {:.0?} frames/day",
-                profile.frames_per_day()
-            );
-            for model in 0..4 {
-                eprintln!("  {}", profile.calibration(model, 1.0, 4).describe());
-            }
-            for number in 7..=14 {
-                let (alarms, highest) = score(&profile, &recording(&folder, number, threads, size));
-                eprintln!("  web-{number:02}: raw {highest:.1?}, {} alarms", alarms.len());
-                assert_eq!(
-                    !alarms.is_empty(),
-                    number >= 11,
-                    "web-{number:02}, {threads:?} threads, segments of {size}"
-                );
-            }
+            check(&folder, &profile, &[7, 8, 9, 10, 11, 12, 13, 14], threads, size);
         }
+    }
+}
+
+#[test]
+fn two_recordings_are_enough_to_learn_from() {
+    let Some(folder) = shared_data("webshop-strace") else { return };
+    for threads in [Threads::Known, Threads::Unknown] {
+        let profile = profile(&folder, &[5, 6], threads, 3000);
+        check(&folder, &profile, &[1, 2, 3, 4, 7, 8, 9, 10, 11, 12, 13, 14], threads, 1000);
     }
 }
 
@@ -107,13 +140,46 @@ fn a_normal_recording_left_out_of_training_does_not_alarm() {
         for left_out in 1..=6 {
             let others: Vec<usize> = (1..=6).filter(|&number| number != left_out).collect();
             let profile = profile(&folder, &others, threads, 3000);
-            let (alarms, highest) = score(&profile, &recording(&folder, left_out, threads, 500));
-            let thresholds: Vec<f64> =
-                (0..4).map(|model| profile.calibration(model, 1.0, 4).raw_threshold()).collect();
-            eprintln!(
-                "{threads:?} threads, without web-{left_out:02}: raw {highest:.1?}, thresholds {thresholds:.1?}"
-            );
-            assert_eq!(alarms, [], "web-{left_out:02}, {threads:?} threads");
+            check(&folder, &profile, &[left_out], threads, 500);
         }
+    }
+}
+
+#[test]
+fn the_first_reason_is_the_first_new_thing_that_the_intruders_shell_did() {
+    let Some(folder) = shared_data("webshop-strace") else { return };
+    let profile = profile(&folder, &[1, 2, 3, 4, 5, 6], Threads::Known, 3000);
+    for number in 11..=14 {
+        let (intruders, attacked) = attack(&folder, number);
+        let segments = recording(&folder, number, Threads::Known, 3000);
+        let mut scorer = Scorer::new(Arc::clone(&profile), 1, ScoringOptions::default()).unwrap();
+        let mut scores = HashMap::new();
+        let mut raised: Option<Alarm> = None;
+        for segment in &segments {
+            let scored = scorer.score_segment(segment);
+            raised = raised.or(scorer.alarms(segment, &scored).into_iter().next());
+            scores.insert(segment.id, scored);
+        }
+        let raised = raised.unwrap();
+        let (segment, first_call) = raised.first;
+        let stide =
+            scores[&segment].iter().find(|model| model.detector == "stide" && model.window == 6).unwrap();
+        let frame = stide.frames.iter().find(|frame| frame.first_call == first_call).unwrap();
+        let Some(Reason::UnseenSequence { calls, ends_at, thread, .. }) = frame.reasons.first() else {
+            panic!("web-{number}: {:?}", frame.reasons);
+        };
+        let call = segment.start.offset + u64::from(*ends_at);
+        assert!(
+            attacked.contains(&call) && call < attacked.start() + 700,
+            "web-{number}: {call} of {attacked:?}"
+        );
+        assert!(intruders.contains(&thread.unwrap()), "web-{number}: thread {thread:?}");
+        let told = calls.join(" ");
+        if number <= 12 {
+            // A shell whose first command has ended looks for the next one, where the shop's own shells exit.
+            assert_eq!(told, "vfork rt_sigprocmask wait4 rt_sigreturn wait4 newfstatat", "web-{number}");
+            assert!(call < attacked.start() + 300, "web-{number}: {call} of {attacked:?}");
+        }
+        assert!(!told.contains("exit_group"), "web-{number}: {told}");
     }
 }
