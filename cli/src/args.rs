@@ -9,7 +9,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "rastro",
     version,
-    about,
     max_term_width = 110,
     propagate_version = true,
     subcommand_required = true,

@@ -24,8 +24,9 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 pub(crate) fn step(name: &str, command: &mut Command) -> anyhow::Result<()> {
     eprintln!("==> {name}");
     let begun = Instant::now();
-    let status =
-        command.status().with_context(|| format!("{name}: cannot start {:?}", command.get_program()))?;
+    let status = command
+        .status()
+        .with_context(|| format!("{name}: cannot start {}", command.get_program().display()))?;
     if !status.success() {
         bail!("{name} failed ({status})");
     }
@@ -35,7 +36,8 @@ pub(crate) fn step(name: &str, command: &mut Command) -> anyhow::Result<()> {
 
 /// What a program prints on its standard output, if it succeeds.
 pub(crate) fn output(command: &mut Command) -> anyhow::Result<Vec<u8>> {
-    let output = command.output().with_context(|| format!("cannot start {:?}", command.get_program()))?;
+    let output =
+        command.output().with_context(|| format!("cannot start {}", command.get_program().display()))?;
     if !output.status.success() {
         bail!(
             "{command:?} failed ({})\n{}{}",

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::{
     command::{cargo, step},
-    lint,
+    lint, services,
 };
 
 #[derive(Debug, Args)]
@@ -21,6 +21,7 @@ pub(crate) fn run(test: &Test) -> anyhow::Result<()> {
     if !test.only_tests {
         lint::run()?;
     }
+    services::provide_redis();
     let mut command = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
     command.args(&test.arguments);
     step("tests", &mut command)
