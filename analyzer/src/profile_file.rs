@@ -42,8 +42,14 @@ const MAX_MODELS: usize = 64;
 /// Longest name of a profile, bytes.
 const MAX_NAME: usize = 1024;
 
-/// Compression level: profiles are small and written rarely.
-const COMPRESSION: i32 = 9;
+/// How hard a section is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Written rarely: small.
+    File,
+    /// Written again and again while learning: fast.
+    State,
+}
 
 /// Bytes that are no profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -98,6 +104,10 @@ struct ModelContent {
 impl Profile {
     /// The profile as a file.
     pub fn to_bytes(&self) -> Vec<u8> {
+        self.to_bytes_with(Effort::File)
+    }
+
+    pub(crate) fn to_bytes_with(&self, effort: Effort) -> Vec<u8> {
         let mut file = MAGIC.to_vec();
         file.extend_from_slice(&VERSION.to_le_bytes());
         file.extend_from_slice(&(2 + self.models.len() as u32).to_le_bytes());
@@ -107,9 +117,9 @@ impl Profile {
             training: self.training.clone(),
             sources: self.sources.clone(),
         };
-        write_section(&mut file, *b"HEAD", &head);
+        write_section(&mut file, *b"HEAD", &head, effort);
         let calls = Calls { names: self.alphabet.names().to_vec(), counts: self.call_counts.clone() };
-        write_section(&mut file, *b"CALL", &calls);
+        write_section(&mut file, *b"CALL", &calls, effort);
         for model in &self.models {
             let content = ModelContent {
                 spec: model.detector.spec().to_string(),
@@ -117,7 +127,7 @@ impl Profile {
                 growth: model.growth.clone(),
                 windows: model.detector.encode(),
             };
-            write_section(&mut file, *b"MODL", &content);
+            write_section(&mut file, *b"MODL", &content, effort);
         }
         let checksum = xxhash_rust::xxh3::xxh3_64(&file);
         file.extend_from_slice(&checksum.to_le_bytes());
@@ -209,10 +219,11 @@ fn refused(section: &str, message: impl Into<String>) -> ProfileError {
     ProfileError::Refused { section: section.to_owned(), message: message.into() }
 }
 
-fn write_section(file: &mut Vec<u8>, tag: [u8; 4], content: &impl Serialize) {
+fn write_section(file: &mut Vec<u8>, tag: [u8; 4], content: &impl Serialize, effort: Effort) {
+    let level = if effort == Effort::File { 9 } else { 1 };
     // Neither can fail: the one writes to memory, the other compresses it.
     let content = postcard::to_stdvec(content).unwrap_or_default();
-    let compressed = zstd::bulk::compress(&content, COMPRESSION).unwrap_or_default();
+    let compressed = zstd::bulk::compress(&content, level).unwrap_or_default();
     file.extend_from_slice(&tag);
     file.extend_from_slice(&(content.len() as u32).to_le_bytes());
     file.extend_from_slice(&(compressed.len() as u32).to_le_bytes());

@@ -14,7 +14,7 @@ use crate::{
     detector::Judge,
     novelty::FrameNovelty,
     profile::{MAX_GROWTH_POINTS, Profile},
-    profile_file::ProfileError,
+    profile_file::{Effort, ProfileError},
     registry::{ModelSpec, default_models},
     sequences::Run,
 };
@@ -297,7 +297,7 @@ impl Trainer {
         let mut spans: Vec<_> = self.spans.iter().map(|(key, span)| (key.clone(), *span)).collect();
         spans.sort_unstable();
         let stored = StoredTrainer {
-            profile: self.profile.to_bytes(),
+            profile: self.profile.to_bytes_with(Effort::State),
             frame: self.frame,
             containers: self.containers.to_stored(),
             pending: self.pending.clone(),
