@@ -67,6 +67,8 @@ pub(crate) struct Follower {
     /// What the checkpoint holds of streams that have not been met again yet.
     pub(crate) records: HashMap<PathBuf, StreamRecord>,
     pub(crate) checkpoint_found: Found,
+    /// Streams have begun since reports were last looked at.
+    pub(crate) has_begun: bool,
     pub(crate) queue: VecDeque<usize>,
     pub(crate) wakes: BTreeSet<(Instant, usize)>,
     pub(crate) dirty: VecDeque<usize>,
@@ -120,6 +122,7 @@ impl Follower {
             claims: Claims::default(),
             records,
             checkpoint_found,
+            has_begun: false,
             queue: VecDeque::new(),
             wakes: BTreeSet::new(),
             dirty: VecDeque::new(),
@@ -154,6 +157,16 @@ impl Follower {
         }
         if look_at_everything || self.next_poll <= Instant::now() {
             self.scan()?;
+        }
+        // A log that is rotated in the moment in which it is met for the first time: what was rotated away has been reported by
+        // now and comes before anything is read.
+        while std::mem::take(&mut self.has_begun) {
+            let events = self.watch.take();
+            if events.everything {
+                self.scan()?;
+            } else {
+                self.look_at_paths(events.paths)?;
+            }
         }
         self.look_at_dirty_streams();
         let now = Instant::now();

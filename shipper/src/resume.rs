@@ -116,7 +116,7 @@ fn find_content(
     for candidate in beside {
         let Some((file, metadata)) = try_open(candidate)? else { continue };
         // If nothing has been read of it, a wrong guess does no harm: whatever the file is, it is read from its beginning.
-        let is_telling = fingerprint.head_length >= TELLING_LENGTH || offset == 0;
+        let is_telling = offset == 0 || is_telling(&file, fingerprint, offset)?;
         if !is_telling && metadata.len() != u64::from(fingerprint.head_length) {
             continue;
         }
@@ -127,6 +127,15 @@ fn find_content(
         }
     }
     Ok(newest)
+}
+
+/// Whether the same beginning makes a file a copy of what was read up to `offset`: if that is long, or at least one whole line.
+fn is_telling(file: &File, fingerprint: &Fingerprint, offset: u64) -> io::Result<bool> {
+    if fingerprint.head_length >= TELLING_LENGTH {
+        return Ok(true);
+    }
+    let mut last = [0];
+    Ok(offset > 0 && read_full_at(file, &mut last, offset - 1)? == 1 && last == [b'\n'])
 }
 
 fn has_content(
@@ -214,9 +223,7 @@ pub(crate) fn push_arrivals(
         }
     }
     let Some((file, metadata)) = at_path else { return Ok(()) };
-    if stream.tails.iter().any(|tail| tail.fingerprint.is_at(&metadata))
-        || claims.is_others(stream.number, &file, &metadata)?
-    {
+    if stream.holds(&metadata) || claims.is_others(stream.number, &file, &metadata)? {
         return Ok(());
     }
     let path = stream.path.clone();
@@ -298,7 +305,7 @@ fn is_known(stream: &Stream, file: &File, metadata: &Metadata, is_older: bool) -
     });
     for (fingerprint, offset, anchor, has_lines) in tails.chain(finished) {
         let is_same_file = fingerprint.identity() == own;
-        let is_telling = has_lines && (fingerprint.head_length >= TELLING_LENGTH || metadata.len() == offset);
+        let is_telling = has_lines && (metadata.len() == offset || is_telling(file, fingerprint, offset)?);
         if (is_same_file || is_telling)
             && has_content(file, metadata, fingerprint, offset, Some((anchor, offset)))?
         {
@@ -465,6 +472,12 @@ fn resume_generation(
     let acknowledged = if is_acknowledged_one { record.position.offset } else { 0 };
     let known_end = generation.end.map_or(generation.size, |end| end.offset).max(acknowledged);
     let located = locate(&generation, offset, anchor, &stream.path, Some(knowledge.by_identity))?;
+    if offset == 0
+        && located.as_ref().is_some_and(|located| located.is_copy && stream.holds(&located.metadata))
+    {
+        // The copy was met before the truncation was, and is read as a file of its own.
+        return Ok(());
+    }
     let reason = knowledge.start.map_or(GapReason::Deleted, |start| start.reason);
     let line_at_end = match generation.end {
         Some(end) => Some(end.next_line),
@@ -487,8 +500,11 @@ fn resume_generation(
         stream.push_tail(tail);
         Gap { bytes: known_end.saturating_sub(located.metadata.len()), lines: None, reason }
     } else {
-        stream.finished.push(generation);
         let lines = line_at_end.zip(*line).and_then(|(end, start)| end.checked_sub(start));
+        // With this the loss is told once, however often the shipper is started before it can be.
+        let next_line = line.unwrap_or(stream.cut.next_line) + lines.unwrap_or(0);
+        let end = GenerationEnd { offset, next_line, anchor: Anchor::default(), has_lines: offset > 0 };
+        stream.finished.push(GenerationRecord { end: Some(end), ..generation });
         Gap { bytes: known_end.saturating_sub(offset), lines, reason }
     };
     *line = line_at_end;

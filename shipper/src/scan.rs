@@ -207,6 +207,7 @@ impl Follower {
         };
         match resume::resume(number, id, path.to_owned(), &knowledge) {
             Ok(stream) => {
+                self.has_begun = true;
                 self.records.remove(path);
                 self.note_readable(path);
                 self.open_files += stream.tails.len();

@@ -241,7 +241,12 @@ impl Stream {
         let Some(mut old) = later.pop_front() else { return Ok(()) };
         let Some(file) = old.file.take() else { return Ok(()) };
         let old_path = old.path.clone();
-        if let Some(copy) = copy {
+        let is_read_as_other = copy.as_ref().is_some_and(|copy| self.holds(&copy.metadata));
+        if is_read_as_other && !old.has_lines() {
+            // The copy was met before the truncation was, and is read as a file of its own.
+            lost = 0;
+            self.pass_gap_on(usize::MAX, old.gap.take());
+        } else if let Some(copy) = copy {
             lost = old.size.saturating_sub(copy.metadata.len());
             old.continue_in_copy(copy)?;
             self.tails.push_back(old);
@@ -257,7 +262,7 @@ impl Stream {
             // The same may have happened more than once since anybody looked, and the file may have been rotated, too.
             resume::push_arrivals(self, claims, Some(newest_known), None)?;
         }
-        if !self.tails.iter().any(|tail| tail.fingerprint.is_at(metadata)) {
+        if !self.holds(metadata) {
             let generation = self.next_generation();
             self.push_tail(Tail::new(old_path, file, metadata, generation)?);
         }
@@ -301,6 +306,11 @@ impl Stream {
         }
         self.is_dirty = true;
         Ok(())
+    }
+
+    /// Whether a file is one of those that are not read to their end.
+    pub(crate) fn holds(&self, metadata: &Metadata) -> bool {
+        self.tails.iter().any(|tail| tail.fingerprint.is_at(metadata))
     }
 
     /// Gives a gap to the tail that now has `index`, or keeps it if there is none.
@@ -526,6 +536,8 @@ impl Stream {
     pub(crate) fn record(&self) -> StreamRecord {
         let mut generations = self.finished.clone();
         generations.extend(self.tails.iter().map(Tail::record));
+        // A file that was lost may have been given up before one that is older was read to its end.
+        generations.sort_by_key(|record| record.generation);
         // A gap that is not acknowledged is found again at the file that its chunk was cut from.
         for (end, gap) in self.gaps_in_flight.iter().rev() {
             if let Some(record) = generations.iter_mut().find(|record| record.generation == end.generation) {

@@ -24,6 +24,7 @@ const SEARCH_AT_ONCE: u64 = 4 * 1024 * 1024;
 
 /// One file of a stream.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of one another")]
 pub(crate) struct Tail {
     /// Where it was found; it may have been renamed since.
     pub(crate) path: PathBuf,
