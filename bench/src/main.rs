@@ -1,13 +1,19 @@
 //! Benchmarks: every figure beside a named peer or limit measured in the same run.
 
+mod brokers;
+mod chunks;
 mod detectors;
 mod generate;
+mod idle;
 mod measure;
 mod naive;
 mod parsing;
+mod process;
 mod report;
+mod rotation;
 mod shipping;
 mod trail;
+mod volume;
 
 use std::path::PathBuf;
 
@@ -47,10 +53,10 @@ const BENCHMARKS: &[(&str, Benchmark)] = &[
     ("parsing", parsing::run),
     ("detectors", detectors::run),
     ("shipping", shipping::run),
-    ("rotation", shipping::rotation),
-    ("idle", shipping::idle),
+    ("rotation", rotation::run),
+    ("idle", idle::run),
     ("trail", trail::run),
-    ("volume", trail::volume),
+    ("volume", volume::run),
 ];
 
 fn main() -> anyhow::Result<()> {
