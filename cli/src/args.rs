@@ -1,6 +1,6 @@
 //! The command line: what can be said, with examples. What is done with it stands in `commands/`.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -26,6 +26,35 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Reads a command line, program name first.
+    ///
+    /// clap keeps a repeated global option of the last place alone, before or behind the command. So that no `--set` is dropped
+    /// in silence, all of them are moved to one place.
+    pub(crate) fn parse_from_all(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let (mut rest, mut settings) = (Vec::new(), Vec::new());
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            let text = argument.to_string_lossy();
+            if text == "--set" {
+                settings.push(argument);
+                settings.extend(arguments.next());
+            } else if text.starts_with("--set=") {
+                settings.push(argument);
+            } else if text == "--" {
+                rest.append(&mut settings);
+                rest.push(argument);
+                rest.extend(arguments);
+                break;
+            } else {
+                rest.push(argument);
+            }
+        }
+        rest.append(&mut settings);
+        Self::try_parse_from(rest)
+    }
 }
 
 /// What every command takes.
@@ -456,4 +485,23 @@ pub(crate) enum ConfigAction {
     Default,
     /// Check the configuration as it would be used, and print it.
     Check,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_count_wherever_they_stand() {
+        let parse =
+            |line: &str| Cli::parse_from_all(line.split(' ').map(OsString::from)).unwrap().global.settings;
+        assert_eq!(parse("rastro --set a=1 --set=b=2 run --set c=3"), ["a=1", "b=2", "c=3"]);
+        assert_eq!(parse("rastro --set a=1 replay -- --set"), ["a=1"]);
+        assert!(Cli::parse_from_all(["rastro", "run", "--set"].map(OsString::from)).is_err());
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
 }

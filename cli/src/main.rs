@@ -10,10 +10,10 @@ mod roles;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, error::ErrorKind};
+use clap::{CommandFactory, error::ErrorKind};
 
 fn main() -> ExitCode {
-    let cli = match args::Cli::try_parse() {
+    let cli = match args::Cli::parse_from_all(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };

@@ -38,6 +38,13 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
     {
         ensure(globs.iter().all(|glob| !glob.is_empty()), key, "globs that are not empty")?;
     }
+    ensure(
+        config.broker.urls.iter().all(|url| url.starts_with("redis://") || url.starts_with("rediss://")),
+        "broker.urls",
+        "addresses such as redis://127.0.0.1:6379",
+    )?;
+    ensure((1..=1024).contains(&config.broker.partitions), "broker.partitions", "1 to 1024")?;
+    ensure(!config.broker.prefix.is_empty(), "broker.prefix", "a text that is not empty")?;
     ensure(config.broker.limit_bytes.0 >= 16 * 1024 * 1024, "broker.limit_bytes", "at least 16 MiB")?;
     format_of(&config.transformer.format)
         .map_err(|error| format!("configuration key `transformer.format`: {error}"))?;

@@ -51,7 +51,19 @@ flush_interval = "500ms"
 poll_interval = "2s"
 
 [broker]
-# Compressed chunks on disk at which the shipper stops reading: the log files are then the buffer.
+# Redis between shippers and transformers, as in ["redis://10.0.0.4:6379"] ("rediss://" for TLS; several for a cluster or for
+# Sentinels); [] is the embedded queue in the data directory.
+urls = []
+sentinel_master = ""
+username = ""
+# The password comes from a file, or from the environment: RASTRO_BROKER__PASSWORD. Neither is ever printed.
+password_file = ""
+# Certificates (PEM) that may vouch for a rediss:// server; "" takes the machine's.
+ca_file = ""
+# Begins all keys in Redis; partitions of a new queue: at most so many transformers share the work.
+prefix = "rastro"
+partitions = 16
+# Compressed chunks at which the shipper stops reading: the log files are then the buffer.
 limit_bytes = "256.0 MiB"
 
 [transformer]

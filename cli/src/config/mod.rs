@@ -123,7 +123,24 @@ pub(crate) struct ShipperConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct BrokerConfig {
-    /// Bytes of compressed chunks at which the shipper stops reading.
+    /// Addresses of a Redis (`redis://` or, with TLS, `rediss://`); none means the embedded queue in the data directory.
+    pub(crate) urls: Vec<String>,
+    /// Name of the master that Sentinels at `urls` watch.
+    pub(crate) sentinel_master: String,
+    /// User of Redis' access control list.
+    pub(crate) username: String,
+    /// Password, best given by environment (`RASTRO_BROKER__PASSWORD`); never printed.
+    #[serde(skip_serializing)]
+    pub(crate) password: String,
+    /// File that holds the password and nothing else.
+    pub(crate) password_file: PathBuf,
+    /// Certificates (PEM) that may vouch for a `rediss://` server; those of the machine where empty.
+    pub(crate) ca_file: PathBuf,
+    /// Begins all keys in Redis.
+    pub(crate) prefix: String,
+    /// Partitions of a new queue in Redis: at most so many transformers share the work.
+    pub(crate) partitions: u32,
+    /// Bytes of compressed chunks, on disk or in Redis, at which the shipper stops reading.
     pub(crate) limit_bytes: ByteSize,
 }
 
@@ -251,7 +268,17 @@ impl Default for ShipperConfig {
 
 impl Default for BrokerConfig {
     fn default() -> Self {
-        Self { limit_bytes: ByteSize::mib(256) }
+        Self {
+            urls: Vec::new(),
+            sentinel_master: String::new(),
+            username: String::new(),
+            password: String::new(),
+            password_file: PathBuf::new(),
+            ca_file: PathBuf::new(),
+            prefix: "rastro".to_owned(),
+            partitions: 16,
+            limit_bytes: ByteSize::mib(256),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) fn bytes(total: u64, what: &'static str) -> ProgressBar {
 
 /// A bar that counts things.
 pub(crate) fn items(total: u64, what: &'static str) -> ProgressBar {
-    bar(total, what, "{msg:<12} {bar:30} {human_pos}/{human_len}  {per_sec}  {eta} left")
+    bar(total, what, "{msg:<12} {bar:30} {human_pos}/{human_len}  {eta} left")
 }
 
 fn bar(total: u64, what: &'static str, template: &str) -> ProgressBar {

@@ -30,9 +30,13 @@ pub(crate) fn rfc3339(ns: i64) -> String {
         .map_or_else(|_| String::new(), |timestamp| format!("{timestamp:.9}"))
 }
 
-/// Text from a container, safe for a terminal: control characters become `.`.
+/// Text from a container, safe for a terminal: control characters, and those that turn the direction of what follows, become `.`.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '.' } else { c }).collect()
+    let is_harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if is_harmful(c) { '.' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -46,5 +50,6 @@ mod tests {
         assert_eq!(count(93_291_758), "93,291,758");
         assert_eq!(time(1_648_750_396_977_633_722), "2022-03-31 18:13:16.977");
         assert_eq!(printable("a\x1b[2Jb\n"), "a.[2Jb.");
+        assert_eq!(printable("a\u{202e}b"), "a.b");
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod analyzer;
+mod broker;
 mod conservation;
 mod pipeline;
 

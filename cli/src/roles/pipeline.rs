@@ -3,10 +3,7 @@
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use rastro_broker::{
-    Broker,
-    embedded::{EmbeddedBroker, EmbeddedConfig, QueueState},
-};
+use rastro_broker::{Broker, RedisBroker, embedded::QueueState};
 use rastro_shipper::{Checkpoint, Shipper, ShipperConfig, ShipperHandle, stream_id};
 use rastro_store::{Store, embedded::EmbeddedStore};
 use rastro_transformer::{KeepArguments, TransformerConfig, role::RoleConfig};
@@ -16,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Roles, agent,
     analyzer::{self, AnalyzerHandle},
+    broker::{self, OpenedBroker},
     conservation,
 };
 use crate::{
@@ -31,6 +29,7 @@ pub(crate) struct Pipeline {
     /// Where everything ends up.
     pub(crate) store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
+    redis: Option<Arc<RedisBroker>>,
     shipper: Option<ShipperHandle>,
     analyzer: Option<AnalyzerHandle>,
     tasks: JoinSet<Ended>,
@@ -64,20 +63,14 @@ impl Pipeline {
         let server = Server::start(&config.observability, health.clone(), shutdown.clone()).await?;
 
         let data_dir = context.data_dir.clone();
-        let queue_config =
-            EmbeddedConfig { limit_bytes: config.broker.limit_bytes.0, ..EmbeddedConfig::default() };
-        let (opened, store) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
-            let opened = EmbeddedBroker::open(&data_dir.queue(), &queue_config)?;
-            let store = EmbeddedStore::open(&data_dir.store())?;
-            Ok((opened, store))
-        })
-        .await??;
-        let broker: Arc<dyn Broker> = Arc::new(opened.broker);
+        let store = tokio::task::spawn_blocking(move || EmbeddedStore::open(&data_dir.store())).await??;
         let store: Arc<dyn Store> = Arc::new(store);
+        let OpenedBroker { broker, redis, queue } = broker::open(context).await?;
 
         let mut pipeline = Self {
             store,
             broker,
+            redis,
             shipper: None,
             analyzer: None,
             tasks: JoinSet::new(),
@@ -87,7 +80,7 @@ impl Pipeline {
             include,
         };
         if roles.shipper {
-            pipeline.start_shipper(context, &opened.state).await?;
+            pipeline.start_shipper(context, &queue).await?;
         }
         if roles.transformer {
             pipeline.start_transformer(config)?;
@@ -244,6 +237,9 @@ impl Pipeline {
                 }
                 Err(error) => tracing::error!(%error, "a role has panicked"),
             }
+        }
+        if let Some(redis) = &self.redis {
+            redis.close().await;
         }
         if let Some(server) = self.server.take() {
             server.finish().await;

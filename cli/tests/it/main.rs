@@ -11,6 +11,7 @@ mod export;
 mod kill;
 mod profile;
 mod recordings;
+mod redis;
 mod rescoring;
 mod roles;
 mod support;
