@@ -1,4 +1,9 @@
 //! The command line: what can be said, with examples. What is done with it stands in `commands/`.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "these comments are the text of --help, not Markdown"
+)]
 
 use std::{ffi::OsString, path::PathBuf};
 

@@ -111,7 +111,9 @@ impl Explanation {
         };
         let peak = if alarm.peak.0 == segment_id { segment } else { store.segment(alarm.peak.0).await.ok() };
         if let Some(peak) = &peak {
-            reasons.iter_mut().for_each(|reason| findings::fill_arguments(reason, peak));
+            for reason in &mut reasons {
+                findings::fill_arguments(reason, peak);
+            }
         }
         let sentences =
             reasons.into_iter().map(|reason| Sentence { text: reason::sentence(&reason), reason });
