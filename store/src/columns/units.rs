@@ -21,7 +21,7 @@ pub(super) fn write(out: &mut Vec<u8>, mut values: impl Iterator<Item = u64> + C
     UNITS[unit]
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 pub(super) fn read(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
     let unit = reader.take(1)?[0];
     UNITS.get(usize::from(unit)).copied().ok_or(DecodeError::Method(unit))
