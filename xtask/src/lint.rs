@@ -46,7 +46,7 @@ fn tables() -> anyhow::Result<()> {
         Some(0) => Ok(()),
         Some(2) => {
             eprintln!(
-                "    not checked: that needs a C compiler and the kernel headers that they were made from"
+                "    not checked: that needs python3, a C compiler and the kernel headers that they were made from"
             );
             Ok(())
         }
