@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         // A reader that went away (`rastro alarms | head`) is no failure.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("rastro: {error:#}");
+            eprintln!("rastro: {}", sentence(&error));
             ExitCode::FAILURE
         }
     }
@@ -40,8 +40,35 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
+/// The error with its causes, as one sentence: a cause that the text before it tells already is not told again.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = anyhow!("no room").context("cannot write `x`: no room").context("export");
+        assert_eq!(sentence(&cause), "export: cannot write `x`: no room");
+    }
 }

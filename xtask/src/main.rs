@@ -8,6 +8,8 @@ mod lint;
 mod services;
 mod test;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Set-up, demo, tests and benchmarks of Rastro.
@@ -34,13 +36,20 @@ enum Chore {
     Licences,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Xtask::parse().chore {
+fn main() -> ExitCode {
+    let outcome = match Xtask::parse().chore {
         Chore::Demo(demo) => demo::run(&demo),
         Chore::Test(test) => test::run(&test),
         Chore::Lint => lint::run(),
         Chore::Bench(bench) => bench::run(&bench),
         Chore::Services(services) => services::run(&services),
         Chore::Licences => licences::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo xtask: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

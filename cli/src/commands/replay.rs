@@ -97,12 +97,7 @@ pub(super) async fn replay(context: &Context, arguments: &ReplayArgs) -> anyhow:
 
 fn options(arguments: &ReplayArgs, dataset: &str) -> anyhow::Result<RecordingOptions> {
     Ok(RecordingOptions {
-        kind: arguments
-            .format
-            .as_deref()
-            .map(rastro_agent::RecordingKind::named)
-            .transpose()
-            .context("`--format`")?,
+        kind: arguments.format.as_deref().map(rastro_agent::RecordingKind::named).transpose()?,
         dataset: Some(dataset.to_owned()),
         image: arguments.image.clone(),
         table: arguments.table.map(|table| match table {

@@ -46,9 +46,8 @@ async fn measure(store: &dyn Store, broker: &dyn Broker) -> anyhow::Result<()> {
     ] {
         metrics::gauge!(name).set(value as f64);
     }
+    // Asking for the depth is what makes the broker tell it (`rastro_broker_queue_…`).
     let depth = broker.depth().await?;
-    metrics::gauge!("rastro_broker_chunks").set(depth.chunks as f64);
-    metrics::gauge!("rastro_broker_bytes").set(depth.bytes as f64);
-    metrics::gauge!("rastro_broker_limit_bytes").set(depth.limit_bytes as f64);
+    metrics::gauge!("rastro_broker_queue_limit_bytes").set(depth.limit_bytes as f64);
     Ok(())
 }
