@@ -53,6 +53,7 @@ impl Claims {
         let Some((owner, fingerprint, end)) = self.finished.get(&own) else { return Ok(false) };
         Ok(*owner != number
             && end.offset > 0
+            && fingerprint.head_length > 0
             && end.offset <= metadata.len()
             && fingerprint.head_matches(file)?
             && end.anchor.matches_at(file, end.offset)?)

@@ -95,12 +95,12 @@ impl Discovery {
         (self.files.contains(path) || self.include.is_match(path)) && !self.exclude.is_match(path)
     }
 
-    /// What `path` is. A name like that of a rotated file belongs to the log it was rotated from if that one is included and
-    /// `is_known` or there; else it is followed for itself if included.
+    /// What `path` is. A file with the name of a rotated one belongs to the log it was rotated from if that one is included. If it is
+    /// included itself, too, this holds only where that log `is_known` or there; else it is a log of its own.
     pub(crate) fn role(&self, path: &Path, is_known: impl Fn(&Path) -> bool) -> Role {
         if let Some(base) = rotation_base(path)
             && self.is_included(&base)
-            && (is_known(&base) || base.symlink_metadata().is_ok())
+            && (!self.is_included(path) || is_known(&base) || base.symlink_metadata().is_ok())
         {
             return Role::RotatedFrom(base);
         }
@@ -330,6 +330,12 @@ mod tests {
         fs::write(path("x.log"), b"").unwrap();
         assert_eq!(discovery.role(&path("x.log.1"), |_| false), Role::RotatedFrom(path("x.log")));
         assert_eq!(discovery.role(Path::new("/elsewhere/x.log"), |_| true), Role::Other);
+        let config = ShipperConfig {
+            include: vec![format!("{}/*.log", directory.path().display())],
+            ..ShipperConfig::default()
+        };
+        let discovery = Discovery::new(&config).unwrap();
+        assert_eq!(discovery.role(&path("y.log.1"), |_| false), Role::RotatedFrom(path("y.log")));
     }
 
     #[test]

@@ -44,10 +44,18 @@ impl Fingerprint {
         if (self.head_length as usize) < HEAD_LENGTH && size > u64::from(self.head_length) {
             let mut head = [0; HEAD_LENGTH];
             let length = read_full_at(file, &mut head, 0)?;
-            self.head_length = length as u32;
-            self.head_hash = xxh3_64(&head[..length]);
+            // Less than there was a moment ago: it has just been truncated, which the next look will see.
+            if length as u64 >= size.min(HEAD_LENGTH as u64) {
+                self.head_length = length as u32;
+                self.head_hash = xxh3_64(&head[..length]);
+            }
         }
         Ok(())
+    }
+
+    /// Whether as much is hashed as a file of `size` bytes has.
+    pub(crate) fn is_of_size(&self, size: u64) -> bool {
+        u64::from(self.head_length) >= size.min(HEAD_LENGTH as u64)
     }
 
     pub(crate) const fn identity(&self) -> (u64, u64) {

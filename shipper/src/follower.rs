@@ -27,14 +27,15 @@ use crate::{
     watch::Watch,
 };
 
+/// Looks in one round at most, if names move all the time.
+const LOOKS_AT_ONCE: usize = 100;
+
 /// How long to wait after a checkpoint could not be written.
 const CHECKPOINT_RETRY: Duration = Duration::from_secs(1);
 
 /// Why a round is made.
 #[derive(Debug, Default)]
 pub(crate) struct RoundInput {
-    /// Something was reported.
-    pub(crate) look_at_reports: bool,
     /// Who asked for everything to be shipped.
     pub(crate) drains: Vec<oneshot::Sender<Totals>>,
     /// How many chunks may be cut.
@@ -47,6 +48,8 @@ pub(crate) struct RoundOutput {
     pub(crate) jobs: Vec<Job>,
     /// More could be read at once if there were room.
     pub(crate) has_more: bool,
+    /// Something has been reported during the round.
+    pub(crate) has_reports: bool,
     /// When the next round is due whether or not something is reported.
     pub(crate) wake_at: Instant,
 }
@@ -67,8 +70,6 @@ pub(crate) struct Follower {
     /// What the checkpoint holds of streams that have not been met again yet.
     pub(crate) records: HashMap<PathBuf, StreamRecord>,
     pub(crate) checkpoint_found: Found,
-    /// Streams have begun since reports were last looked at.
-    pub(crate) has_begun: bool,
     pub(crate) queue: VecDeque<usize>,
     pub(crate) wakes: BTreeSet<(Instant, usize)>,
     pub(crate) dirty: VecDeque<usize>,
@@ -122,7 +123,6 @@ impl Follower {
             claims: Claims::default(),
             records,
             checkpoint_found,
-            has_begun: false,
             queue: VecDeque::new(),
             wakes: BTreeSet::new(),
             dirty: VecDeque::new(),
@@ -147,28 +147,6 @@ impl Follower {
     pub(crate) fn round(&mut self, input: RoundInput) -> Result<RoundOutput, ShipperError> {
         let is_drain_new = !input.drains.is_empty();
         self.drains.extend(input.drains);
-        let mut look_at_everything = is_drain_new;
-        if input.look_at_reports {
-            let events = self.watch.take();
-            look_at_everything |= events.everything;
-            if !look_at_everything {
-                self.look_at_paths(events.paths)?;
-            }
-        }
-        if look_at_everything || self.next_poll <= Instant::now() {
-            self.scan()?;
-        }
-        // A log that is rotated in the moment in which it is met for the first time: what was rotated away has been reported by
-        // now and comes before anything is read.
-        while std::mem::take(&mut self.has_begun) {
-            let events = self.watch.take();
-            if events.everything {
-                self.scan()?;
-            } else {
-                self.look_at_paths(events.paths)?;
-            }
-        }
-        self.look_at_dirty_streams();
         let now = Instant::now();
         while let Some(&(at, number)) = self.wakes.first().filter(|(at, _)| *at <= now) {
             self.wakes.remove(&(at, number));
@@ -178,23 +156,45 @@ impl Follower {
             }
             self.dirty.push_back(number);
         }
-        self.look_at_dirty_streams();
+        self.take_reports()?;
+        if is_drain_new || self.next_poll <= now {
+            self.scan()?;
+        }
+        // What was rotated away, or copied and truncated, before a file came to look as it does has been reported by the time that
+        // it is seen so, and comes first. So nothing is read before a look behind which no name has moved.
+        for _ in 0..LOOKS_AT_ONCE {
+            self.look_at_dirty_streams();
+            if !self.take_reports()? {
+                break;
+            }
+        }
         if is_drain_new {
             for number in 0..self.streams.len() {
                 self.plan(number);
             }
         }
-        let mut output = RoundOutput { jobs: Vec::new(), has_more: false, wake_at: now };
+        let mut output = RoundOutput { jobs: Vec::new(), has_more: false, has_reports: false, wake_at: now };
         if self.announce() {
             self.read(input.budget, &mut output.jobs);
             output.has_more = !self.queue.is_empty();
         }
+        output.has_reports = !self.dirty.is_empty();
         if self.checkpoint_due.is_some_and(|due| due <= Instant::now()) {
             self.save_checkpoint();
         }
         self.publish();
         output.wake_at = self.next_wake();
         Ok(output)
+    }
+
+    /// Takes in what has been reported; returns whether names have moved.
+    fn take_reports(&mut self) -> Result<bool, ShipperError> {
+        let events = self.watch.take();
+        if events.everything {
+            self.scan()?;
+            return Ok(true);
+        }
+        self.look_at_paths(events.paths)
     }
 
     /// When the next round is due whether or not something is reported.
@@ -337,8 +337,6 @@ impl Follower {
                 }
             }
             self.take_in(number);
-            // A file that has ended makes the next one the front; it is looked at in the same round.
-            self.look_at_dirty_streams();
         }
     }
 

@@ -74,7 +74,7 @@ pub(crate) fn locate(
     record: &GenerationRecord,
     offset: u64,
     anchor: Option<(Anchor, u64)>,
-    path: &Path,
+    stream: &Stream,
     by_identity: Option<&HashMap<(u64, u64), PathBuf>>,
 ) -> io::Result<Option<Located>> {
     let is_it = |candidate: &Path| {
@@ -84,23 +84,24 @@ pub(crate) fn locate(
         io::Result::Ok(is_it.then(|| Located { path: candidate.to_owned(), file, metadata, is_copy: false }))
     };
     let elsewhere = by_identity.and_then(|known| known.get(&record.fingerprint.identity()));
-    for candidate in std::iter::once(path).chain(elsewhere.map(PathBuf::as_path)) {
+    for candidate in std::iter::once(stream.path.as_path()).chain(elsewhere.map(PathBuf::as_path)) {
         if let Some(located) = is_it(candidate)? {
             return Ok(Some(located));
         }
     }
-    let beside = siblings(path);
+    let beside = siblings(&stream.path);
     for candidate in &beside {
         if let Some(located) = is_it(candidate)? {
             return Ok(Some(located));
         }
     }
-    find_content(&record.fingerprint, offset, anchor, &beside)
+    find_content(&record.fingerprint, offset, anchor, &beside, stream)
 }
 
 /// A copy of a file that was truncated: another file beside it, with the same beginning and the same bytes before the place of reading.
-pub(crate) fn find_copy(tail: &Tail, path: &Path) -> io::Result<Option<Located>> {
-    find_content(&tail.fingerprint, tail.offset, Some((tail.anchor, tail.offset)), &siblings(path))
+pub(crate) fn find_copy(tail: &Tail, stream: &Stream) -> io::Result<Option<Located>> {
+    let anchor = Some((tail.anchor, tail.offset));
+    find_content(&tail.fingerprint, tail.offset, anchor, &siblings(&stream.path), stream)
 }
 
 fn find_content(
@@ -108,6 +109,7 @@ fn find_content(
     offset: u64,
     anchor: Option<(Anchor, u64)>,
     beside: &[PathBuf],
+    stream: &Stream,
 ) -> io::Result<Option<Located>> {
     if fingerprint.head_length == 0 {
         return Ok(None);
@@ -115,9 +117,12 @@ fn find_content(
     let mut newest: Option<Located> = None;
     for candidate in beside {
         let Some((file, metadata)) = try_open(candidate)? else { continue };
-        // If nothing has been read of it, a wrong guess does no harm: whatever the file is, it is read from its beginning.
-        let is_telling = offset == 0 || is_telling(&file, fingerprint, offset)?;
-        if !is_telling && metadata.len() != u64::from(fingerprint.head_length) {
+        // A short beginning is believed if the whole file is no longer, or if nothing has been read of it yet: then a wrong guess
+        // does no harm, for whatever the file is, it is read from its beginning.
+        if !is_telling(&file, fingerprint, offset)?
+            && metadata.len() != u64::from(fingerprint.head_length)
+            && (offset > 0 || is_known(stream, &file, &metadata, false)?)
+        {
             continue;
         }
         let is_newer =
@@ -246,11 +251,11 @@ fn push_unknown(
             continue;
         }
         let is_older = newest_known_ns.is_some_and(|newest| changed_ns < newest);
-        if is_too_old
-            || is_known(stream, &file, &metadata, is_older)?
-            || at_path.map_or(Ok(false), |original| is_copy_of(&file, &metadata, original))?
-        {
+        if is_too_old || is_known(stream, &file, &metadata, is_older)? {
             stream.left_alone.insert(likeness(&metadata));
+        } else if at_path.map_or(Ok(false), |original| is_copy_of(&file, &metadata, original))? {
+            // Once the original is truncated, the copy is all that is left of it: look again each time.
+            stream.has_unknown_rotated = true;
         } else {
             unknown.push((path, file, metadata));
         }
@@ -280,6 +285,7 @@ fn push(stream: &mut Stream, path: PathBuf, file: File, metadata: &Metadata) -> 
     let mut offset = 0;
     for record in &stream.finished {
         if let Some(end) = record.end
+            && record.fingerprint.head_length > 0
             && record.fingerprint.is_at(metadata)
             && has_content(&file, metadata, &record.fingerprint, end.offset, Some((end.anchor, end.offset)))?
         {
@@ -290,13 +296,16 @@ fn push(stream: &mut Stream, path: PathBuf, file: File, metadata: &Metadata) -> 
         stream = %stream.path.display(), path = %path.display(), generation, offset, size = metadata.len(),
         inode = identity(metadata).1, "a file joins its stream"
     );
-    stream.push_tail(Tail::resumed(path, file, metadata, generation, offset)?);
+    stream.push_tail(Tail::resumed(path, file, generation, offset)?);
     Ok(())
 }
 
 /// Whether a rotated file is one that the stream knows, or a copy of one. Of a file that is older than what is known (`is_older`) the
 /// same beginning is enough to be a copy: it may have been made before the place of reading.
 fn is_known(stream: &Stream, file: &File, metadata: &Metadata, is_older: bool) -> io::Result<bool> {
+    if stream.holds(metadata) {
+        return Ok(true);
+    }
     let own = identity(metadata);
     let tails =
         stream.tails.iter().map(|tail| (&tail.fingerprint, tail.offset, tail.anchor, tail.has_lines()));
@@ -304,7 +313,8 @@ fn is_known(stream: &Stream, file: &File, metadata: &Metadata, is_older: bool) -
         record.end.map(|end| (&record.fingerprint, end.offset, end.anchor, end.has_lines))
     });
     for (fingerprint, offset, anchor, has_lines) in tails.chain(finished) {
-        let is_same_file = fingerprint.identity() == own;
+        // The inode of a file that was empty to its end says nothing: it may have been given to another.
+        let is_same_file = fingerprint.identity() == own && fingerprint.head_length > 0;
         let is_telling = has_lines && (metadata.len() == offset || is_telling(file, fingerprint, offset)?);
         if (is_same_file || is_telling)
             && has_content(file, metadata, fingerprint, offset, Some((anchor, offset)))?
@@ -406,7 +416,7 @@ fn resume_generations(
             let mut generation = generation.clone();
             if generation.end.is_none() {
                 // The broker has what came after it, so it has all of it; the checkpoint was not told any more.
-                generation.end = Some(end_of(&generation, &stream.path, knowledge)?);
+                generation.end = Some(end_of(&generation, stream, knowledge)?);
             }
             stream.finished.push(generation);
         } else {
@@ -426,10 +436,14 @@ fn resume_generations(
 /// Where a file ended that was shipped whole, as it is on the disk.
 fn end_of(
     generation: &GenerationRecord,
-    path: &Path,
+    stream: &Stream,
     knowledge: &Knowledge<'_>,
 ) -> io::Result<GenerationEnd> {
-    let located = locate(generation, 0, None, path, Some(knowledge.by_identity))?;
+    // An inode alone may have been given to another file.
+    let located = match generation.fingerprint.head_length {
+        0 => None,
+        _ => locate(generation, 0, None, stream, Some(knowledge.by_identity))?,
+    };
     let (offset, anchor) = match located {
         Some(located) => {
             let length = located.metadata.len();
@@ -471,7 +485,7 @@ fn resume_generation(
     };
     let acknowledged = if is_acknowledged_one { record.position.offset } else { 0 };
     let known_end = generation.end.map_or(generation.size, |end| end.offset).max(acknowledged);
-    let located = locate(&generation, offset, anchor, &stream.path, Some(knowledge.by_identity))?;
+    let located = locate(&generation, offset, anchor, stream, Some(knowledge.by_identity))?;
     if offset == 0
         && located.as_ref().is_some_and(|located| located.is_copy && stream.holds(&located.metadata))
     {
@@ -486,8 +500,7 @@ fn resume_generation(
         None => None,
     };
     let lost = if let Some(located) = located {
-        let mut tail =
-            Tail::resumed(located.path, located.file, &located.metadata, generation.generation, offset)?;
+        let mut tail = Tail::resumed(located.path, located.file, generation.generation, offset)?;
         tracing::debug!(
             stream = %stream.path.display(), path = %tail.path.display(), generation = tail.generation, offset,
             size = tail.size, is_copy = located.is_copy, inode = tail.fingerprint.inode, "a file is taken up again"
@@ -528,7 +541,7 @@ fn resume_without_record(stream: &mut Stream, start: Start, found: Found) -> io:
             path = %stream.path.display(), offset,
             "the checkpoint that told files apart is lost; the file under this path is taken for the one that was shipped last"
         );
-        stream.push_tail(Tail::resumed(stream.path.clone(), file, &metadata, generation, offset)?);
+        stream.push_tail(Tail::resumed(stream.path.clone(), file, generation, offset)?);
         return Ok(());
     }
     stream.lose(Gap { bytes: 0, lines: None, reason: start.reason });

@@ -141,6 +141,7 @@ impl Shipper {
             in_flight: 0,
             input: RoundInput::default(),
             has_more: false,
+            has_reports: false,
             wake_at: Instant::now(),
             not_before: Instant::now(),
             next_gauges: Instant::now(),
@@ -170,6 +171,7 @@ struct Running {
     in_flight: usize,
     input: RoundInput,
     has_more: bool,
+    has_reports: bool,
     wake_at: Instant,
     not_before: Instant,
     next_gauges: Instant,
@@ -191,13 +193,12 @@ impl Running {
 
     /// Waits for the next thing that happens and takes it in.
     async fn advance(&mut self) -> Result<(), ShipperError> {
-        if self.armed.is_none() && !self.input.look_at_reports {
+        if self.armed.is_none() && !self.has_reports {
             // Tokio's pipe takes any descriptor that can be waited for, and owns it, which makes it the safe way to wait for one.
             let descriptor = self.descriptor.as_ref().and_then(|descriptor| descriptor.try_clone().ok());
             self.armed = descriptor.and_then(|owned| Receiver::from_owned_fd_unchecked(owned).ok());
         }
-        let wake_at =
-            if self.input.look_at_reports { self.wake_at.min(self.not_before) } else { self.wake_at };
+        let wake_at = if self.has_reports { self.wake_at.min(self.not_before) } else { self.wake_at };
         let may_rest = self.round.is_none();
         tokio::select! {
             joined = joined(&mut self.round) => {
@@ -221,7 +222,7 @@ impl Running {
             }
             () = reported(self.armed.as_ref()), if self.armed.is_some() => {
                 self.armed = None;
-                self.input.look_at_reports = true;
+                self.has_reports = true;
             }
             () = tokio::time::sleep_until(wake_at.into()), if may_rest => {}
         }
@@ -235,14 +236,14 @@ impl Running {
         let is_due = (self.has_more && has_room)
             || !self.input.drains.is_empty()
             || self.wake_at <= now
-            || (self.input.look_at_reports && self.not_before <= now);
+            || (self.has_reports && self.not_before <= now);
         if !is_due {
             return;
         }
         let Some(mut follower) = self.follower.take() else { return };
         let mut input = std::mem::take(&mut self.input);
         input.budget = self.config.chunks_in_flight.saturating_sub(self.in_flight).div_ceil(2);
-        if input.look_at_reports {
+        if std::mem::take(&mut self.has_reports) {
             self.not_before = now + self.config.wake_interval;
         }
         if self.next_gauges <= now {
@@ -257,6 +258,7 @@ impl Running {
 
     fn take_round(&mut self, output: RoundOutput) {
         self.has_more = output.has_more;
+        self.has_reports |= output.has_reports;
         self.wake_at = output.wake_at;
         if output.jobs.is_empty() && self.in_flight == 0 && !self.has_more {
             // At rest nothing is kept for later.

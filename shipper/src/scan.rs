@@ -104,8 +104,9 @@ impl Follower {
         }
     }
 
-    /// Something happened at `paths`.
-    pub(crate) fn look_at_paths(&mut self, paths: Vec<PathBuf>) -> Result<(), ShipperError> {
+    /// Something happened at `paths`. Returns whether one of them is not simply a log that is followed already.
+    pub(crate) fn look_at_paths(&mut self, paths: Vec<PathBuf>) -> Result<bool, ShipperError> {
+        let mut has_moved = false;
         let mut touched = Vec::new();
         let mut new = BTreeSet::new();
         for path in paths {
@@ -123,6 +124,7 @@ impl Follower {
                 }
                 Role::Other => continue,
             };
+            has_moved = true;
             match self.by_path.get(&log) {
                 Some(&number) => touched.push(number),
                 None => drop(new.insert(log)),
@@ -139,7 +141,7 @@ impl Follower {
                 self.dirty.push_back(number);
             }
         }
-        Ok(())
+        Ok(has_moved)
     }
 
     /// Takes up the streams of `paths` where they stand. `by_identity` has the files found, by device and inode.
@@ -207,7 +209,6 @@ impl Follower {
         };
         match resume::resume(number, id, path.to_owned(), &knowledge) {
             Ok(stream) => {
-                self.has_begun = true;
                 self.records.remove(path);
                 self.note_readable(path);
                 self.open_files += stream.tails.len();

@@ -1,7 +1,7 @@
 //! One stream: the files that succeed one another under a path, read one after the other.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     fs::{self, Metadata},
     io,
     os::unix::ffi::OsStrExt,
@@ -23,6 +23,9 @@ use crate::{
 
 /// Finished files that are remembered even if they are gone.
 const FINISHED_KEPT: usize = 4;
+
+/// How many scans in a row must miss a finished file before it counts as gone.
+const ABSENCES_OF_THE_GONE: u32 = 16;
 
 /// Finished files of one stream that are remembered at most.
 const FINISHED_LIMIT: usize = 4096;
@@ -97,6 +100,8 @@ pub(crate) struct Stream {
     pub(crate) tails: VecDeque<Tail>,
     /// Files that are done with, oldest first.
     pub(crate) finished: Vec<GenerationRecord>,
+    /// How many scans have missed a finished file, by generation.
+    absences: HashMap<u64, u32>,
     /// End of the last lines that were cut.
     pub(crate) cut: Place,
     /// End of the last lines that the broker has acknowledged.
@@ -132,6 +137,7 @@ impl Stream {
             path,
             tails: VecDeque::new(),
             finished: Vec::new(),
+            absences: HashMap::new(),
             cut: place,
             acknowledged: place,
             in_flight: 0,
@@ -228,7 +234,7 @@ impl Stream {
         mut lost: u64,
         claims: &Claims,
     ) -> io::Result<()> {
-        let copy = resume::find_copy(&self.tails[index], &self.path)?;
+        let copy = resume::find_copy(&self.tails[index], self)?;
         let newest_known = self.tails[index].modified_ns;
         tracing::debug!(
             stream = %self.path.display(), generation = self.tails[index].generation,
@@ -264,7 +270,7 @@ impl Stream {
         }
         if !self.holds(metadata) {
             let generation = self.next_generation();
-            self.push_tail(Tail::new(old_path, file, metadata, generation)?);
+            self.push_tail(Tail::new(old_path, file, generation)?);
         }
         // None of those that follow may be numbered below it.
         for mut tail in later {
@@ -280,8 +286,7 @@ impl Stream {
     fn open_tail(&mut self, index: usize) -> io::Result<()> {
         let tail = &self.tails[index];
         let record = tail.record();
-        let located =
-            resume::locate(&record, tail.offset, Some((tail.anchor, tail.offset)), &self.path, None)?;
+        let located = resume::locate(&record, tail.offset, Some((tail.anchor, tail.offset)), self, None)?;
         let tail = &mut self.tails[index];
         if let Some(located) = located {
             if located.is_copy {
@@ -487,20 +492,30 @@ impl Stream {
     /// Forgets finished files that are no longer on the disk, and nothing that could be asked for again.
     pub(crate) fn forget_finished(&mut self, is_present: impl Fn((u64, u64)) -> bool) {
         let needed_from = self.acknowledged.position.generation;
-        let kept_from = self.finished.len().saturating_sub(FINISHED_KEPT);
-        let oldest_kept = self.finished.len().saturating_sub(FINISHED_LIMIT);
         let current: Vec<(u64, u64)> = self.tails.iter().map(|tail| tail.fingerprint.identity()).collect();
         let mut index = 0;
         let length = self.finished.len();
+        let absences = &mut self.absences;
         self.finished.retain(|record| {
             let identity = record.fingerprint.identity();
-            let is_recent = index >= kept_from;
-            let is_truncation = current.contains(&identity) && length - index <= TRUNCATIONS_KEPT;
-            let is_rotated = !current.contains(&identity) && is_present(identity);
-            let keep = record.generation >= needed_from
-                || is_recent
-                || (index >= oldest_kept && (is_truncation || is_rotated));
+            let is_truncation = current.contains(&identity);
+            if is_truncation || is_present(identity) {
+                absences.remove(&record.generation);
+            } else {
+                *absences.entry(record.generation).or_insert(0) += 1;
+            }
+            // A file that is renamed while its directory is listed may not be in the list.
+            let is_gone =
+                absences.get(&record.generation).is_some_and(|&scans| scans >= ABSENCES_OF_THE_GONE);
+            let kept_of_its_kind = if is_truncation { TRUNCATIONS_KEPT } else { FINISHED_LIMIT };
+            let age = length - index;
             index += 1;
+            let keep = record.generation >= needed_from
+                || age <= FINISHED_KEPT
+                || (!is_gone && age <= kept_of_its_kind);
+            if !keep {
+                absences.remove(&record.generation);
+            }
             keep
         });
     }

@@ -50,7 +50,7 @@ pub(crate) struct Tail {
     pub(crate) left_since: Option<Instant>,
     /// The checkpoint on disk knows it by its content: chunks of it may leave.
     pub(crate) announced: bool,
-    /// It was empty at the look before: what it has been through in between is not known.
+    /// It was empty when it was met: what it has been through before its first content was seen is not known.
     pub(crate) was_empty: bool,
     /// When bytes were last read from it.
     pub(crate) last_read: Instant,
@@ -106,16 +106,24 @@ pub(crate) fn modified_ns(metadata: &Metadata) -> i64 {
 
 impl Tail {
     /// The file from its beginning.
-    pub(crate) fn new(path: PathBuf, file: File, metadata: &Metadata, generation: u64) -> io::Result<Self> {
+    pub(crate) fn new(path: PathBuf, file: File, generation: u64) -> io::Result<Self> {
+        // Truncated between the two, the file would have a size without the content that goes with it.
+        let (fingerprint, metadata) = loop {
+            let metadata = file.metadata()?;
+            let fingerprint = Fingerprint::of(&file, &metadata)?;
+            if fingerprint.is_of_size(metadata.len()) {
+                break (fingerprint, metadata);
+            }
+        };
         Ok(Self {
             path,
-            fingerprint: Fingerprint::of(&file, metadata)?,
+            fingerprint,
             file: Some(file),
             generation,
             offset: 0,
             anchor: Anchor::default(),
             size: metadata.len(),
-            modified_ns: modified_ns(metadata),
+            modified_ns: modified_ns(&metadata),
             gap: None,
             is_copy: false,
             is_unlinked: false,
@@ -129,15 +137,9 @@ impl Tail {
     }
 
     /// The file from `offset` on, which must not lie beyond its end.
-    pub(crate) fn resumed(
-        path: PathBuf,
-        file: File,
-        metadata: &Metadata,
-        generation: u64,
-        offset: u64,
-    ) -> io::Result<Self> {
+    pub(crate) fn resumed(path: PathBuf, file: File, generation: u64, offset: u64) -> io::Result<Self> {
         let anchor = Anchor::read(&file, offset)?;
-        Ok(Self { offset, anchor, ..Self::new(path, file, metadata, generation)? })
+        Ok(Self { offset, anchor, ..Self::new(path, file, generation)? })
     }
 
     /// The first line if it is a header.
@@ -165,7 +167,6 @@ impl Tail {
 
     /// Takes in what the file looks like now.
     pub(crate) fn update(&mut self, metadata: &Metadata) -> io::Result<()> {
-        self.was_empty = self.size == 0;
         self.size = metadata.len();
         self.modified_ns = modified_ns(metadata);
         if let Some(file) = &self.file {
@@ -356,8 +357,8 @@ mod tests {
     }
 
     fn tail(path: &Path) -> Tail {
-        let (file, metadata) = open_regular(path).unwrap().unwrap();
-        Tail::new(path.to_owned(), file, &metadata, 0).unwrap()
+        let (file, _) = open_regular(path).unwrap().unwrap();
+        Tail::new(path.to_owned(), file, 0).unwrap()
     }
 
     /// Everything that can be read: payloads, with the numbers of lines and of cut lines.
@@ -454,8 +455,8 @@ mod tests {
         writer.write_all(b"#rastro no header\n").unwrap();
         assert_eq!(read_all(&mut tail, &config, false), [(b"#rastro no header\n".to_vec(), 1, 0)]);
         // Resumed in its middle, the file still has its header.
-        let (file, metadata) = open_regular(&path).unwrap().unwrap();
-        let mut resumed = Tail::resumed(path.clone(), file, &metadata, 0, 11).unwrap();
+        let (file, _) = open_regular(&path).unwrap().unwrap();
+        let mut resumed = Tail::resumed(path.clone(), file, 0, 11).unwrap();
         assert_eq!(read_all(&mut resumed, &config, false).len(), 1);
         assert_eq!(resumed.header(), Some(b"#rastro {}\n".as_slice()));
     }

@@ -74,7 +74,7 @@ impl Log {
             _ => random.below(90) as usize,
         };
         self.next_line += 1;
-        let mut line = format!("{} {}", self.next_line, "x".repeat(length)).into_bytes();
+        let mut line = format!("line {:06} {}", self.next_line, "x".repeat(length)).into_bytes();
         line.push(b'\n');
         line
     }
@@ -157,7 +157,8 @@ impl World {
             // A line in two parts, the second perhaps much later.
             30..40 => {
                 let line = log.line(random);
-                let middle = random.below(line.len() as u64) as usize;
+                // Even the first part tells which line it is: no two files begin with the same bytes.
+                let middle = 11 + random.below(line.len() as u64 - 11) as usize;
                 log.write(&line[..middle]);
                 if random.below(2) == 0 {
                     log.write(&line[middle..]);
