@@ -4,4 +4,5 @@
 
 mod follow;
 mod model;
+mod recover;
 mod rig;

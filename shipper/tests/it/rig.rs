@@ -95,10 +95,14 @@ impl Rig {
     }
 
     pub(crate) fn config(&self) -> ShipperConfig {
+        Self::config_for(self.root())
+    }
+
+    pub(crate) fn config_for(root: &Path) -> ShipperConfig {
         ShipperConfig {
-            include: vec![format!("{}/logs/*.log", self.root().display())],
+            include: vec![format!("{}/logs/*.log", root.display())],
             node: "node-1".to_owned(),
-            state_dir: self.state(),
+            state_dir: root.join("shipper"),
             flush_interval: Duration::from_millis(5),
             poll_interval: Duration::from_millis(200),
             wake_interval: Duration::from_millis(2),
@@ -106,6 +110,12 @@ impl Rig {
             checkpoint_interval: Duration::from_millis(20),
             ..ShipperConfig::default()
         }
+    }
+
+    /// Opens the queue again after it was closed by taking `broker` away.
+    pub(crate) fn open_queue(&mut self) {
+        let opened = EmbeddedBroker::open(&self.root().join("queue.db"), &EmbeddedConfig::default()).unwrap();
+        self.broker = Some(Arc::new(opened.broker));
     }
 
     pub(crate) fn broker(&self) -> Arc<EmbeddedBroker> {
