@@ -24,6 +24,7 @@ pub(crate) struct TopFrame {
     pub(crate) threshold: f64,
     pub(crate) alarm: bool,
     pub(crate) lossy: bool,
+    pub(crate) learning: bool,
     pub(crate) why: String,
     pub(crate) reasons: Vec<Reason>,
 }
@@ -52,6 +53,7 @@ impl TopFrame {
             threshold: scores.threshold,
             alarm: frame.alarm,
             lossy: frame.lossy,
+            learning: frame.learning,
             why: frame.reasons.first().map_or_else(
                 || format!("{} of {} windows were never seen", frame.unseen, frame.windows),
                 reason::sentence,
@@ -87,7 +89,9 @@ pub(crate) fn print(frames: &[TopFrame]) -> anyhow::Result<()> {
     if frames.is_empty() {
         return Ok(());
     }
-    let mut table = table(["MOST ANOMALOUS", "CONTAINER", "SCORE", "BY", "WHY"]);
+    // While a profile is being learned, everything is new at first: that is no anomaly.
+    let title = if frames.iter().all(|frame| frame.learning) { "MOST NOVEL" } else { "MOST ANOMALOUS" };
+    let mut table = table([title, "CONTAINER", "SCORE", "BY", "WHY"]);
     for frame in frames {
         let name = frame.container.name.as_deref().unwrap_or(&frame.container.id);
         table.add_row([
