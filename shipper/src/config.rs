@@ -59,7 +59,7 @@ impl Default for ShipperConfig {
             wake_interval: Duration::from_millis(50),
             rotation_grace: Duration::from_millis(250),
             max_open_files: 512,
-            chunks_in_flight: 16,
+            chunks_in_flight: 32,
             checkpoint_interval: Duration::from_secs(1),
             shutdown_timeout: Duration::from_secs(5),
         }

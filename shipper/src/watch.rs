@@ -6,7 +6,7 @@
 //! directory that cannot be watched) the poll finds.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     ffi::OsStr,
     io,
     mem::MaybeUninit,
@@ -19,6 +19,7 @@ use rustix::{
     fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags},
     io::Errno,
 };
+use xxhash_rust::xxh3::xxh3_64;
 
 /// What happened since the last look.
 #[derive(Debug, Default)]
@@ -97,6 +98,7 @@ impl Watch {
         let mut events = Events::default();
         let Some(inotify) = self.inotify.clone() else { return events };
         let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
+        let mut seen = HashSet::new();
         let mut reader = Reader::new(&*inotify, &mut buffer);
         loop {
             let event = match reader.next() {
@@ -134,9 +136,10 @@ impl Watch {
                 continue;
             }
             if let (Some(directory), Some(name)) = (self.directories.get(&event.wd()), event.file_name()) {
-                let path = directory.join(OsStr::from_bytes(name.to_bytes()));
-                if events.paths.last() != Some(&path) {
-                    events.paths.push(path);
+                // Many writes to a few files are many events: each name is made a path once.
+                let name = name.to_bytes();
+                if seen.insert((event.wd(), xxh3_64(name))) {
+                    events.paths.push(directory.join(OsStr::from_bytes(name)));
                 }
             }
         }
