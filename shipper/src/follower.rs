@@ -308,6 +308,7 @@ impl Follower {
 
     /// Reads from the streams in turn, one chunk each, as long as there is room.
     fn read(&mut self, budget: usize, jobs: &mut Vec<Job>) {
+        let mut unannounced = Vec::new();
         while jobs.len() < budget
             && let Some(number) = self.queue.pop_front()
         {
@@ -329,6 +330,12 @@ impl Follower {
                     cutting: *cutting,
                 }),
                 Ok(Turn::Again | Turn::Nothing) => {}
+                Ok(Turn::Unannounced) => {
+                    // A file that has come to light by the reading of the one before it.
+                    stream.is_queued = true;
+                    stream.is_dirty = true;
+                    unannounced.push(number);
+                }
                 Err(error) => {
                     let path = stream.path.clone();
                     self.note_unreadable(&path, &error);
@@ -338,6 +345,7 @@ impl Follower {
             }
             self.take_in(number);
         }
+        self.queue.extend(unannounced);
     }
 
     /// Makes sure that the checkpoint on disk knows the files that are about to be read. If it cannot be written, nothing leaves.

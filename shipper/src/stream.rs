@@ -87,6 +87,8 @@ pub(crate) enum Wish {
 pub(crate) enum Turn {
     Cut(Box<Cutting>),
     Again,
+    /// The checkpoint on disk must know the file first.
+    Unannounced,
     Nothing,
 }
 
@@ -412,6 +414,18 @@ impl Stream {
             }
             let Some(front) = self.tails.front_mut() else { return Ok(Turn::Nothing) };
             let is_left = left_at.is_some_and(|at| at <= now || (is_draining && has_successor));
+            if !front.announced {
+                // An empty file need not be known to be left behind, if it still is empty.
+                let size = front.file.as_ref().map_or(Ok(0), |file| file.metadata().map(|now| now.len()))?;
+                if size > front.offset {
+                    return Ok(Turn::Unannounced);
+                }
+                if is_left {
+                    self.finish_front();
+                    continue;
+                }
+                return Ok(Turn::Nothing);
+            }
             match front.read(config, buffers(), is_left || is_draining)? {
                 Read::Again => return Ok(Turn::Again),
                 Read::Nothing if is_left => self.finish_front(),
