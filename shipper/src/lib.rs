@@ -12,6 +12,11 @@
 //! flush interval has passed. The broker is the authority on where a stream stands; the [`checkpoint`] knows which file is which, and is
 //! on disk before the first chunk of a file leaves.
 //!
+//! # Which files are one log
+//! `x.log.3`, `x.log.old`, `x.log-20220331` and the like beside an included `x.log` are its rotated files, whatever the order of the
+//! numbers. When a log is met for the first time, its rotated files are read first; compressed ones are left alone. Renamed to another
+//! name that is included, a file is still known for what it is and not read again.
+//!
 //! # The limits, said plainly
 //! - A file that is truncated loses what was not read yet: at most the flush interval's worth, unless it was copied first
 //!   (`copytruncate`): then the copy is found by its content and read to its end. What is written between the copying and the
@@ -20,9 +25,14 @@
 //!   grown.
 //! - A rotated-away file counts as finished once it is read to its end, its successor holds data and the grace has passed. A writer
 //!   that holds on to it longer writes for nobody.
-//! - Bytes lost by truncation are counted as far as they had been seen.
+//! - Bytes lost by truncation or deletion are counted as far as they had been seen.
+//! - Several files that were rotated unseen are put in order by the time of their last change, and within one tick of that clock (4 ms
+//!   on most systems) by the numbers in their names.
+//! - Copies are told from other files by what they begin with. Two files of one log that begin with the same 64 bytes, and of which one
+//!   was rotated unseen, may be taken for one; lines with a time in them never do so.
 //! - If both copies of the checkpoint are damaged, the file that now has the path is taken for the one that was shipped last if it is
 //!   long enough; rotated files are not read then. This is said in the log.
+//! - Beyond [`ShipperConfig::max_open_files`] files rest closed; one that is written and deleted between two looks is lost.
 //! - Directory links are not followed below a pattern's fixed part; file links are.
 
 pub mod checkpoint;
@@ -34,6 +44,7 @@ mod cut;
 mod discover;
 mod error;
 mod follower;
+mod history;
 mod resume;
 mod run;
 mod scan;

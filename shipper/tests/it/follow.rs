@@ -278,3 +278,31 @@ async fn thousands_of_files_are_followed_with_few_open() {
         assert_eq!(rig.text(&rig.log(&format!("{number}.log"))), lines(0..4));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_rotated_every_few_milliseconds_loses_nothing() {
+    let mut rig = Rig::new();
+    let path = rig.log("a.log");
+    let running = rig.start();
+    let (writing_path, directory) = (path.clone(), rig.root().join("logs"));
+    let writing = tokio::task::spawn_blocking(move || {
+        for generation in 0..80_u32 {
+            for part in 0..5 {
+                let from = generation * 50 + part * 10;
+                append(&writing_path, lines(from..from + 10));
+                std::thread::sleep(Duration::from_micros(500));
+            }
+            for number in (1..=generation).rev() {
+                let name = |number| directory.join(format!("a.log.{number}"));
+                fs::rename(name(number), name(number + 1)).unwrap();
+            }
+            fs::rename(&writing_path, directory.join("a.log.1")).unwrap();
+        }
+    });
+    writing.await.unwrap();
+    running.drain().await;
+    running.stop().await;
+    rig.collect().await;
+    assert_eq!(rig.text(&path), lines(0..4000));
+    assert_eq!(rig.of(&path).gaps, []);
+}
