@@ -26,6 +26,8 @@ const TICK: Duration = Duration::from_millis(10);
 /// What a node may pay.
 const PROCESSOR_LIMIT_PERCENT: f64 = 3.0;
 const MEMORY_LIMIT_MIB: f64 = 24.0;
+/// Less than this cannot be told from nothing: the system counts hundredths of a second.
+const LEAST_PERCENT: f64 = 0.05;
 /// Time to find the files and come to rest.
 const SETTLE: Duration = Duration::from_secs(3);
 
@@ -75,7 +77,13 @@ pub(crate) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()
         );
         let what = format!("idle: shipper at {LINES_A_SECOND} lines/s {name}");
         report.add(&what, share, "% of a core", "limit", PROCESSOR_LIMIT_PERCENT);
-        report.add(&what, share, "% of a core", "tail -F on the same files, which keeps nothing", tail_share);
+        report.add(
+            &what,
+            share,
+            "% of a core",
+            "tail -F on the same files, which keeps nothing",
+            tail_share.max(LEAST_PERCENT),
+        );
         report_memory(report, &format!("{what}, peak memory"), &shipper)?;
     }
     Ok(())
