@@ -34,6 +34,32 @@ pub struct ChunkOutput {
     pub rollups: Vec<Rollup>,
     /// Lines that were no event.
     pub dead_letters: Vec<DeadLetter>,
+    /// Documents beside the segments, where they were asked for.
+    pub rendered: Vec<Rendered>,
+}
+
+/// What one JSON document is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RenderedKind {
+    /// One call, in `<dataset index>-events` (`SPEC` 1.4).
+    Call,
+    /// One window as numbers, in `<dataset index>-windows`.
+    Window,
+}
+
+/// JSON documents of one segment, ready to be indexed. Only a store that keeps JSON takes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// What each of them is about.
+    pub kind: RenderedKind,
+    /// The segment that they are made from, which says in which index they belong.
+    pub segment: rastro_model::SegmentId,
+    /// Document number `n` has the id `<id_prefix><n>`: the same data always gives the same id.
+    pub id_prefix: String,
+    /// The documents one behind the other, each one JSON object without a line break.
+    pub bytes: Vec<u8>,
+    /// Where each of them ends in `bytes`.
+    pub ends: Vec<u32>,
 }
 
 /// What a write did.

@@ -244,6 +244,15 @@ impl Store for EmbeddedStore {
         }
     }
 
+    async fn claim(&self, _: &str, _: &str, _: &str, _: Duration) -> Result<bool, StoreError> {
+        // Whoever writes holds the file.
+        Ok(true)
+    }
+
+    async fn release_claim(&self, _: &str, _: &str, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn write_analysis(&self, batch: &AnalysisBatch) -> Result<(), StoreError> {
         let writer = self.writer()?;
         let prepared = blocking(|| analysis::prepare(batch))?;

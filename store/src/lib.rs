@@ -15,7 +15,7 @@ use rastro_model::{Alarm, AlarmId, Segment, SegmentId, Tally};
 
 pub use document::{
     AlarmQuery, AnalysisBatch, ChunkOutput, Columns, DatasetSummary, DeadLetter, IndexSummary, Label,
-    Profile, ProfileSummary, Rollup, ScoreQuery, StoredScores, StoredSegment, WriteReport,
+    Profile, ProfileSummary, Rendered, RenderedKind, Rollup, ScoreQuery, StoredScores, StoredSegment, WriteReport,
 };
 
 /// What a store cannot do.
@@ -42,6 +42,41 @@ pub enum StoreError {
         /// The file.
         path: String,
     },
+    /// A server does not answer, or says that it cannot do it now; what of the write it has kept, it knows when it is tried again.
+    #[error("store {server}: {message}")]
+    Unavailable {
+        /// The server.
+        server: String,
+        /// What happened and what to do.
+        message: String,
+    },
+    /// A server refuses, and will go on refusing until someone changes something.
+    #[error("store {server}: {message}")]
+    Refused {
+        /// The server.
+        server: String,
+        /// What it refuses, why, and what to do.
+        message: String,
+    },
+    /// A chunk begins inside what is known already: its borders were drawn anew after a queue was lost. Nothing of it was kept; cut to
+    /// what lies behind `known`, it may be written.
+    #[error("stream {stream}: a chunk begins before {known}, up to which everything is stored")]
+    Overlap {
+        /// The stream.
+        stream: rastro_model::StreamId,
+        /// Where the known part ends.
+        known: rastro_model::Position,
+        /// Number of the line behind it.
+        next_line: u64,
+    },
+    /// Another analyzer has gone on with this index: what was to be written is its to write.
+    #[error("the analysis `{job}` of `{index}` has been taken over by another analyzer")]
+    Superseded {
+        /// The job.
+        job: String,
+        /// The dataset index.
+        index: String,
+    },
     /// Something asked for by name is not there.
     #[error("no {kind} `{name}`; {hint}")]
     NotFound {
@@ -67,7 +102,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later without anyone changing what is stored.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::DiskFull { .. } | Self::Busy { .. })
+        matches!(self, Self::DiskFull { .. } | Self::Busy { .. } | Self::Unavailable { .. })
     }
 }
 
@@ -104,7 +139,22 @@ pub trait Store: Send + Sync {
     /// Returns once segments have been written since the last call, or after `wait`.
     async fn wait_for_segments(&self, wait: Duration);
 
-    /// Writes scores, alarms and the analyzer's place, all or nothing. Scores and alarms of the same identity are replaced.
+    /// Asks to be, or to stay, the one who does `job` on `index`, for the time of `lease`. `false` if someone else is. A store that
+    /// only one process can open always agrees.
+    async fn claim(
+        &self,
+        job: &str,
+        index: &str,
+        owner: &str,
+        lease: Duration,
+    ) -> Result<bool, StoreError>;
+
+    /// Gives up a claim, so that another analyzer need not wait for its end. Without effect if it is not the owner's.
+    async fn release_claim(&self, job: &str, index: &str, owner: &str) -> Result<(), StoreError>;
+
+    /// Writes scores, alarms and the analyzer's place. Scores and alarms of the same identity are replaced, and the place is written
+    /// last, so that what a crash cut short is written again from the place before, and is the same.
+    /// [`StoreError::Superseded`] if another analyzer has written a place since this one read or wrote it.
     async fn write_analysis(&self, batch: &AnalysisBatch) -> Result<(), StoreError>;
 
     /// The place that `job` had reached in `index`: what was given as [`AnalysisBatch::place`].

@@ -168,6 +168,7 @@ fn empty_output(chunk: &Chunk, origin: &Origin) -> ChunkOutput {
         segments: Vec::new(),
         rollups: Vec::new(),
         dead_letters: Vec::new(),
+        rendered: Vec::new(),
     }
 }
 

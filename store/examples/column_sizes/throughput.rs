@@ -92,5 +92,6 @@ fn chunk(source: &Segment, line: u64) -> ChunkOutput {
         segments: vec![segment],
         rollups: Vec::new(),
         dead_letters: Vec::new(),
+        rendered: Vec::new(),
     }
 }

@@ -103,5 +103,6 @@ fn chunk(stream: u64, from: u64, to: u64) -> ChunkOutput {
             argc_sum: to - from,
         }],
         dead_letters: Vec::new(),
+        rendered: Vec::new(),
     }
 }

@@ -110,6 +110,14 @@ impl Store for ScriptedStore {
         tokio::time::sleep(wait).await;
     }
 
+    async fn claim(&self, _: &str, _: &str, _: &str, _: Duration) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn release_claim(&self, _: &str, _: &str, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn write_analysis(&self, _: &AnalysisBatch) -> Result<(), StoreError> {
         Err(absent("index"))
     }
