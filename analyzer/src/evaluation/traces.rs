@@ -1,0 +1,94 @@
+//! Labelled traces in memory.
+
+use crate::alphabet::{Alphabet, Symbol};
+
+/// What a trace is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Normal, to learn from.
+    Train,
+    /// Normal, to set thresholds on; neither learned nor measured on.
+    Calibrate,
+    /// Normal, to measure false alarms on.
+    Normal,
+    /// Attack.
+    Attack,
+}
+
+/// Traces to evaluate on.
+#[derive(Debug, Clone, Default)]
+pub struct TraceSets {
+    pub(crate) alphabet: Alphabet,
+    pub(crate) train: Vec<Vec<Symbol>>,
+    pub(crate) calibrate: Vec<Vec<Symbol>>,
+    pub(crate) normal: Vec<Vec<Symbol>>,
+    pub(crate) attack: Vec<Vec<Symbol>>,
+    /// Kind of each attack trace, where known.
+    pub(crate) kinds: Vec<Option<String>>,
+}
+
+/// Traces on which nothing can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "there is no {missing} trace; an evaluation needs at least one to train on, one normal and one attack"
+)]
+pub struct NoTraces {
+    pub(crate) missing: &'static str,
+}
+
+impl TraceSets {
+    /// No traces.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a trace: names of calls, or numbers as text. `kind` is the kind of attack, where known. A trace without calls tells
+    /// nothing and is left out.
+    pub fn add<Name: AsRef<str>>(
+        &mut self,
+        part: Part,
+        calls: impl IntoIterator<Item = Name>,
+        kind: Option<&str>,
+    ) {
+        let calls: Vec<Symbol> = calls.into_iter().map(|name| self.alphabet.learn(name.as_ref())).collect();
+        if calls.is_empty() {
+            return;
+        }
+        match part {
+            Part::Train => self.train.push(calls),
+            Part::Calibrate => self.calibrate.push(calls),
+            Part::Normal => self.normal.push(calls),
+            Part::Attack => {
+                self.attack.push(calls);
+                self.kinds.push(kind.map(str::to_owned));
+            }
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), NoTraces> {
+        for (traces, missing) in
+            [(&self.train, "training"), (&self.normal, "normal"), (&self.attack, "attack")]
+        {
+            if traces.is_empty() {
+                return Err(NoTraces { missing });
+            }
+        }
+        Ok(())
+    }
+
+    /// The kinds of attack, sorted, each with the places of its traces.
+    pub(crate) fn places_by_kind(&self) -> std::collections::BTreeMap<&str, Vec<usize>> {
+        let mut by_kind = std::collections::BTreeMap::<&str, Vec<usize>>::new();
+        for (place, kind) in self.kinds.iter().enumerate() {
+            if let Some(kind) = kind {
+                by_kind.entry(kind).or_default().push(place);
+            }
+        }
+        by_kind
+    }
+}
+
+/// Traces and their calls.
+pub(crate) fn size(traces: &[Vec<Symbol>]) -> (u64, u64) {
+    (traces.len() as u64, traces.iter().map(|trace| trace.len() as u64).sum())
+}
