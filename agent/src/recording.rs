@@ -8,6 +8,7 @@ mod converted;
 mod detect;
 mod lid_ds;
 mod lttng;
+mod pid_calls;
 mod scap;
 mod strace;
 mod text;
@@ -27,6 +28,7 @@ use crate::{
 use converted::ConvertedSource;
 use lid_ds::Description;
 use lttng::LttngConverter;
+use pid_calls::PidCallsConverter;
 
 pub use detect::detect;
 pub use strace::StraceConverter;
@@ -49,6 +51,8 @@ pub enum RecordingKind {
     Scap,
     /// One trace a line, numbers of system calls.
     Traces,
+    /// Lines of a process id and the number of a system call, as the data sets of the University of New Mexico have them.
+    PidCalls,
     /// What `strace -f -ttt -T -y` writes.
     Strace,
     /// An LTTng kernel trace as babeltrace2 prints it.
@@ -66,6 +70,7 @@ impl RecordingKind {
         match name {
             "scap" => return Ok(Self::Scap),
             "traces" => return Ok(Self::Traces),
+            "unm" => return Ok(Self::PidCalls),
             "strace" => return Ok(Self::Strace),
             "lttng" => return Ok(Self::Lttng),
             _ => {}
@@ -180,6 +185,12 @@ pub fn open(
         }
         RecordingKind::Scap => Ok(Box::new(scap::ScapSource::open(path, options)?)),
         RecordingKind::Traces => Ok(Box::new(traces::TracesSource::open(path, options)?)),
+        RecordingKind::PidCalls => {
+            let mut header = options.header(path, &default_format(path)?);
+            header.architecture = options.table.map(|table| table.to_string());
+            let converter = PidCallsConverter::new(path, options)?;
+            Ok(Box::new(ConvertedSource::new(path, Input::open(path)?, header, converter)))
+        }
         RecordingKind::Strace => {
             let format = default_format(path)?;
             let header = options.header(path, &format);
@@ -215,7 +226,8 @@ fn parse_format(path: &Path, text: &str) -> Result<Format, AgentError> {
 fn stem(path: &Path) -> &[u8] {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     let name = name.strip_suffix(b".gz").unwrap_or(name);
-    let endings: [&[u8]; 7] = [b".lttng.txt", b".log", b".txt", b".scap", b".strace", b".zip", b".sc"];
+    let endings: [&[u8]; 8] =
+        [b".lttng.txt", b".log", b".txt", b".scap", b".strace", b".zip", b".sc", b".int"];
     endings
         .iter()
         .find_map(|ending| name.strip_suffix(*ending))

@@ -5,7 +5,10 @@ use std::{fs::File, path::Path};
 use rastro_format::Format;
 use rastro_model::{LogHeader, log_header};
 
-use super::{RecordingKind, lttng::is_lttng, strace::is_strace, threads::threads_beside, traces::is_trace};
+use super::{
+    RecordingKind, lttng::is_lttng, pid_calls::is_pid_call, strace::is_strace, threads::threads_beside,
+    traces::is_trace,
+};
 use crate::{
     AgentError,
     error::IoContext,
@@ -25,7 +28,7 @@ const SCAP_MAGIC: &[u8] = b"\x0a\x0d\x0d\x0a";
 /// Says what the recording `path` is, or that nothing says it beyond doubt.
 ///
 /// Captures and archives are known by their first bytes; everything else by its first 64 lines, all of which must be of the kind. Lines
-/// of numbers alone are traces only in a file named `.txt`.
+/// of numbers alone are traces only in a file named `.txt`; pairs of numbers in another one are processes and calls.
 pub fn detect(path: &Path) -> Result<RecordingKind, AgentError> {
     let unknown = |reason: &str| AgentError::UnknownKind { path: path.to_owned(), reason: reason.to_owned() };
     if is_archive(path)? {
@@ -75,6 +78,8 @@ pub fn detect(path: &Path) -> Result<RecordingKind, AgentError> {
         let is_named_so = name.strip_suffix(b".gz").unwrap_or(name).ends_with(b".txt");
         return if is_named_so {
             Ok(RecordingKind::Traces)
+        } else if all(is_pid_call) {
+            Ok(RecordingKind::PidCalls)
         } else {
             Err(unknown("its lines are numbers, but traces are named .txt or .txt.gz"))
         };

@@ -246,3 +246,16 @@ fn a_recording_keeps_what_its_header_says_unless_it_is_overridden() {
     header.dataset = Some("other".to_owned());
     assert_eq!(read_log(&logs.join("0123456789ab.log")).0, header);
 }
+
+#[test]
+fn pairs_of_numbers_are_processes_and_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "sendmail.int", "12 5\n12 4\n13 5\n12 6\n");
+    assert_eq!(detect(&path).unwrap(), RecordingKind::PidCalls);
+    let logs = folder.path().join("logs");
+    let report = try_replay(&logs, path, RecordingOptions::default(), Speed::Max).unwrap();
+    assert_eq!((report.lines, report.containers.len()), (4, 1));
+    // The same lines in a file named as traces are traces: two calls long, and nothing else.
+    let path = write(folder.path(), "short.txt", "12 5\n12 4\n");
+    assert_eq!(detect(&path).unwrap(), RecordingKind::Traces);
+}
