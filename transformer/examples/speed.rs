@@ -1,4 +1,5 @@
-//! How fast one core makes segments of chunks: `cargo run --release -p rastro-transformer --example speed [FILE FORMAT]`.
+//! How fast one core makes segments of chunks: `cargo run --release -p rastro-transformer --example speed [FILE FORMAT]`. With
+//! `RASTRO_DOCUMENTS=call,window`, what is asked for is made beside them.
 //!
 //! Without a file, a made-up recording in the default format: exit events of several threads, as the agent writes them. Prints
 //! calls and lines a second of decompression, parsing and encoding together, best and median of the rounds. On Linux, seconds
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use rastro_broker::{Chunk, Payload};
 use rastro_format::Format;
 use rastro_model::{Position, StreamId};
-use rastro_transformer::{Transformer, TransformerConfig};
+use rastro_transformer::{Documents, Transformer, TransformerConfig};
 
 const CHUNK_BYTES: usize = 256 * 1024;
 const LEAST_BYTES: usize = 64 * 1024 * 1024;
@@ -99,11 +100,20 @@ fn main() -> Result<()> {
     };
     let format = Format::named(&format).map_or_else(|| Format::parse(&format), Ok)?;
     let chunks = chunks(&text)?;
-    let mut transformer = Transformer::new(TransformerConfig::new(format, "speed"));
+    let asked = std::env::var("RASTRO_DOCUMENTS").unwrap_or_default();
+    let documents = Documents {
+        calls: asked.contains("call"),
+        numbers_as_strings: true,
+        windows: if asked.contains("window") { vec![100] } else { Vec::new() },
+    };
+    let mut transformer =
+        Transformer::new(TransformerConfig { documents, ..TransformerConfig::new(format, "speed") });
     let mut seconds = Vec::new();
     let (mut calls, mut lines, mut dead_letters, mut closed) = (0, 0, 0, true);
+    let (mut documents, mut document_bytes) = (0, 0);
     for _ in 0..ROUNDS {
         (calls, lines, dead_letters) = (0, 0, 0);
+        (documents, document_bytes) = (0, 0);
         let begun = Instant::now();
         let begun_on_processor = seconds_on_processor();
         for chunk in &chunks {
@@ -111,6 +121,8 @@ fn main() -> Result<()> {
             calls += output.tally.calls_stored;
             lines += output.tally.lines_read;
             dead_letters += output.tally.dead_letters;
+            documents += output.rendered.iter().map(|rendered| rendered.ends.len()).sum::<usize>();
+            document_bytes += output.rendered.iter().map(|rendered| rendered.bytes.len()).sum::<usize>();
             closed &= output.tally.is_closed();
         }
         let elapsed = begun.elapsed().as_secs_f64();
@@ -123,6 +135,9 @@ fn main() -> Result<()> {
         "{lines} lines of {:.0} bytes, {calls} calls, {dead_letters} dead letters, sums closed: {closed}",
         text.len() as f64 / lines as f64
     );
+    if documents > 0 {
+        println!("{documents} documents of {:.0} bytes", document_bytes as f64 / documents as f64);
+    }
     for (name, taken) in [("best", best), ("median", median)] {
         println!(
             "{name}: {:.2} M calls/s, {:.2} M lines/s, {:.0} MiB/s",

@@ -16,6 +16,8 @@
 //! | `result`, `day` | results and days that a format does not give |
 //! | `details` | which arguments are kept for people |
 //! | `rollup` | aggregates of a segment |
+//! | `call_documents`, `window_documents` | documents beside the segments, where they are asked for |
+//! | `json` | JSON without a tree of values |
 //! | `dead_letter` | lines that are no event |
 //! | [`role`], `report` | the loop: take, transform, write, acknowledge; and its metrics |
 //!
@@ -42,11 +44,13 @@
 //! two stands in. A result that the format does not declare is read from `res=` or `fd=` at the start of the exit's arguments.
 //! An event without a time gets the time of reading, plus one nanosecond a line, so that order survives.
 
+mod call_documents;
 pub mod config;
 mod containers;
 mod day;
 mod dead_letter;
 mod details;
+mod json;
 mod line;
 mod local_index;
 mod names;
@@ -59,7 +63,8 @@ pub mod role;
 mod rollup;
 mod threads;
 mod transform;
+mod window_documents;
 
-pub use config::{KeepArguments, TransformerConfig};
+pub use config::{Documents, IndexNames, KeepArguments, TransformerConfig};
 pub use role::{RoleConfig, TransformerError, run};
 pub use transform::Transformer;

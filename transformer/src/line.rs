@@ -7,11 +7,12 @@ use crate::{
     KeepArguments, TransformerConfig,
     containers::{Containers, MAX_CONTAINERS},
     day::Days,
+    dead_letter::LinePlace,
     details,
     names::{Class, Names},
     origin::{LineFormat, Origin},
     pairing::{Enter, Pairing},
-    part::{Call, Part},
+    part::{Call, Part, Source},
     result,
     threads::Threads,
 };
@@ -100,12 +101,13 @@ pub(crate) struct Lines<'chunk> {
 }
 
 impl Lines<'_> {
-    /// Takes the event of line `index` in. Nothing is changed if there is no room for it.
+    /// Takes the event of a line in. Nothing is changed if there is no room for it.
     #[inline]
     pub(crate) fn take(
         &mut self,
         event: &Event<'_>,
-        index: u64,
+        LinePlace { index, offset }: LinePlace,
+        length: usize,
         scratch: &mut Scratch,
     ) -> Result<(), Excess> {
         let category = self.format.has_category.then_some(event.category);
@@ -183,6 +185,12 @@ impl Lines<'_> {
                 | has(latency.is_some(), flag::LATENCY)
                 | has(enter.is_some(), flag::PAIRED),
         });
+        if self.config.documents.calls {
+            part.push_source(Source {
+                line: (offset as u32, length as u32),
+                arguments: self.locate(event.arguments),
+            });
+        }
         if is_detailed {
             let of_enter = enter.map_or(&[][..], |enter| self.located(enter.arguments));
             let text = details::text(event.arguments, of_enter, self.config.detail_limit);

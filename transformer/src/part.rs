@@ -1,11 +1,10 @@
 //! The calls of one container in one chunk, and the segment they end in.
 
 use rastro_broker::Chunk;
-use rastro_model::{
-    CallKind, Calls, Container, Detail, Gap, Segment, SegmentId, Tally, Thread, Unfinished, dataset,
-};
+use rastro_model::{CallKind, Calls, Container, Detail, Gap, Segment, SegmentId, Tally, Thread, Unfinished};
 
 use crate::{
+    IndexNames,
     containers::short_id,
     line::Excess,
     local_index::LocalIndex,
@@ -36,6 +35,13 @@ pub(crate) struct Call {
     pub(crate) flags: u8,
 }
 
+/// Where a call's line and its arguments stand in the text of the chunk: start and length.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source {
+    pub(crate) line: (u32, u32),
+    pub(crate) arguments: (u32, u32),
+}
+
 #[derive(Debug, Default)]
 struct LocalThread {
     id: Option<i64>,
@@ -49,6 +55,8 @@ pub(crate) struct Part {
     pub(crate) container: Container,
     pub(crate) tally: Tally,
     calls: Vec<Call>,
+    /// By call, where there are to be documents of calls.
+    sources: Vec<Source>,
     kinds: Vec<CallKind>,
     kind_numbers: LocalIndex,
     threads: Vec<LocalThread>,
@@ -64,6 +72,8 @@ impl Part {
         self.tally = Tally::default();
         self.calls.clear();
         self.calls.shrink_to(KEPT_LENGTH);
+        self.sources.clear();
+        self.sources.shrink_to(KEPT_LENGTH);
         self.kinds.clear();
         self.kind_numbers.clear();
         self.threads.clear();
@@ -146,6 +156,12 @@ impl Part {
         self.tally.calls_stored += 1;
     }
 
+    /// Remembers where the last call was read.
+    #[inline]
+    pub(crate) fn push_source(&mut self, source: Source) {
+        self.sources.push(source);
+    }
+
     /// Keeps the arguments of the last call.
     pub(crate) fn push_detail(&mut self, arguments: String) {
         let call = self.calls.len().saturating_sub(1) as u32;
@@ -165,6 +181,10 @@ impl Part {
         &self.calls
     }
 
+    pub(crate) fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
     /// The segment, if there is any call in it.
     pub(crate) fn finish(
         &mut self,
@@ -172,6 +192,7 @@ impl Part {
         chunk: &Chunk,
         origin: &Origin,
         gap: Option<Gap>,
+        index_names: IndexNames,
     ) -> Option<Segment> {
         let first_ns = match (self.calls.first(), self.unfinished.first()) {
             (Some(call), _) => call.time_ns,
@@ -181,7 +202,7 @@ impl Part {
         Some(Segment {
             id: SegmentId { stream: chunk.stream, start: chunk.start, part },
             dataset: origin.dataset.clone(),
-            index: dataset::index_of_day(&origin.dataset, first_ns),
+            index: index_names.of(&origin.dataset, first_ns),
             node: chunk.node.clone(),
             architecture: origin.architecture.clone(),
             container: self.container.clone(),

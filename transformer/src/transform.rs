@@ -7,12 +7,13 @@ use rastro_model::{Gap, GapReason, Tally};
 use rastro_store::ChunkOutput;
 
 use crate::{
-    TransformerConfig,
+    TransformerConfig, call_documents,
     day::Days,
     dead_letter::{DeadLetters, LinePlace},
     line::{Lines, Scratch},
     origin::{Origin, Origins},
     rollup::Rollups,
+    window_documents,
 };
 
 /// Room for lines that is kept between chunks, bytes. Chunks of our own shipper are smaller.
@@ -86,7 +87,7 @@ impl Transformer {
             }
             output.tally.lines_read = lines_read;
             output.tally.dead_letters = dead_letters.count();
-            self.finish_segments(chunk, &origin, &mut output);
+            self.finish_segments(chunk, &origin, &text, &mut output);
         }
         let (kept, dead_letter_classes) = dead_letters.finish();
         output.dead_letters = kept;
@@ -124,7 +125,7 @@ impl Transformer {
         let scratch = &mut self.scratch;
         for_each_line(text, |place, line| match format.format.parse_line(line, day) {
             Ok(event) => {
-                if let Err(excess) = lines.take(&event, place.index, scratch) {
+                if let Err(excess) = lines.take(&event, place, line.len(), scratch) {
                     dead_letters.push(place, line, "excess", || excess.to_string());
                 }
             }
@@ -135,7 +136,8 @@ impl Transformer {
         })
     }
 
-    fn finish_segments(&mut self, chunk: &Chunk, origin: &Origin, output: &mut ChunkOutput) {
+    fn finish_segments(&mut self, chunk: &Chunk, origin: &Origin, text: &[u8], output: &mut ChunkOutput) {
+        let documents = &self.config.documents;
         self.scratch.close_pairing();
         let gap = chunk.gap.clone().or_else(|| {
             let dropped = self.scratch.source_dropped;
@@ -145,8 +147,19 @@ impl Transformer {
             part.tally.lines_read = part.tally.events_parsed;
             let parsed = Tally { lines_read: 0, ..part.tally };
             output.tally += parsed;
-            if let Some(segment) = part.finish(number as u16, chunk, origin, gap.clone()) {
-                self.rollups.append(&segment, part.calls(), &mut output.rollups);
+            if let Some(segment) =
+                part.finish(number as u16, chunk, origin, gap.clone(), self.config.index_names)
+            {
+                if self.config.rollups {
+                    self.rollups.append(&segment, part.calls(), &mut output.rollups);
+                }
+                if documents.calls {
+                    let as_strings = documents.numbers_as_strings;
+                    call_documents::render(&segment, part.sources(), text, as_strings, &mut output.rendered);
+                }
+                let windows =
+                    documents.windows.iter().filter_map(|&size| window_documents::render(&segment, size));
+                output.rendered.extend(windows);
                 output.segments.push(segment);
             }
         }

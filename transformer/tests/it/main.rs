@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of the tests are tests, too")]
 
+mod documents;
 mod fixture;
 mod output;
 mod properties;
