@@ -38,6 +38,7 @@ pub mod roc;
 mod sequences;
 mod stide;
 pub mod training;
+pub mod vector;
 mod window_counts;
 mod window_set;
 

@@ -1,0 +1,20 @@
+//! Models over whole frames: a frame, or a labelled trace, becomes one vector of the n-grams in it.
+//!
+//! | module | idea |
+//! |---|---|
+//! | `features` | grams of one to four calls as numbers |
+//! | `frame_sample` | the bounded sample of frames that every model is fitted to |
+//! | `feature_space` | grams as dimensions, frames as vectors of unit length |
+//! | `one_class_svm`, `smo` | one-class support vector machine |
+//! | `nearest_frames` | distance to the nearest normal frames |
+//!
+//! All models are used alike: learn frames into a [`frame_sample::FrameSample`], `fit` to it, `score` a frame's calls (higher is
+//! stranger). `to_content` and `from_content` are what bytes hold, checked when it comes back.
+
+pub mod feature_space;
+pub mod features;
+pub mod frame_sample;
+pub mod gram_table;
+pub mod nearest_frames;
+pub mod one_class_svm;
+pub mod smo;

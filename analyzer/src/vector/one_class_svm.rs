@@ -1,0 +1,159 @@
+//! One-class support vector machine on sets of n-grams.
+//!
+//! Finds the half-space that holds all but a share `nu` of the training frames and lies as far from the origin as it can (B. Schölkopf,
+//! J. Platt, J. Shawe-Taylor, A. Smola, R. Williamson, "Estimating the support of a high-dimensional distribution", Neural
+//! Computation 13, 2001). The kernel is the cosine of two frames' sets of grams; it is linear, so what is stored is one weight a gram, not
+//! support vectors, and scoring costs one look-up a gram.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    feature_space::{FeatureSpace, FeatureSpaceContent, SparseVector, Weighting},
+    features::Gram,
+    frame_sample::FrameSample,
+    smo,
+};
+use crate::alphabet::Symbol;
+
+/// The half-space.
+#[derive(Debug, Clone)]
+pub struct OneClassSvm {
+    space: FeatureSpace,
+    /// One weight a dimension.
+    weights: Vec<f32>,
+    /// Inner product at the border.
+    border: f64,
+}
+
+/// A machine as bytes hold it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OneClassSvmContent {
+    space: FeatureSpaceContent,
+    weights: Vec<f32>,
+    border: f64,
+}
+
+impl OneClassSvm {
+    /// Fits a machine on grams of 1 to `order` calls that may leave out a share `nu` of the frames. The same sample gives the same machine, to the bit.
+    pub fn fit(sample: &FrameSample, order: u32, nu: f64) -> Self {
+        let space = FeatureSpace::of(sample, order, Weighting::Set);
+        let vectors: Vec<SparseVector> = sample.frames().map(|(frame, _)| space.vector(frame)).collect();
+        // Each example's bound in units of one frame; their mean is 1, so that numbers do not depend on how much was learned.
+        let frames: f64 = sample.frames().map(|(_, count)| count as f64).sum();
+        let unit = vectors.len() as f64 / frames.max(1.0);
+        let upper: Vec<f64> = sample.frames().map(|(_, count)| count as f64 * unit).collect();
+        let row = |example: usize| {
+            let mut dense = vec![0.0f32; space.dimensions()];
+            for &(dimension, value) in &vectors[example].entries {
+                dense[dimension as usize] = value;
+            }
+            let with = |other: &SparseVector| -> f64 {
+                other.entries.iter().map(|&(place, value)| f64::from(value * dense[place as usize])).sum()
+            };
+            vectors.iter().map(|other| with(other) as f32).collect()
+        };
+        let solution = smo::solve(&upper, nu * vectors.len() as f64, row);
+        let mut weights = vec![0.0f64; space.dimensions()];
+        for (vector, alpha) in vectors.iter().zip(&solution.alpha) {
+            if *alpha > 0.0 {
+                for &(dimension, value) in &vector.entries {
+                    weights[dimension as usize] += alpha * f64::from(value);
+                }
+            }
+        }
+        let weights = weights.into_iter().map(|weight| weight as f32).collect();
+        Self { space, weights, border: solution.border }
+    }
+
+    /// How far a frame lies on the wrong side: 0 at the border, negative inside, 1 where it has nothing in common with what is normal.
+    pub fn score(&self, calls: &[Symbol]) -> f64 {
+        if self.border <= 0.0 {
+            return 1.0;
+        }
+        let vector = self.space.vector(calls);
+        let product: f64 = vector
+            .entries
+            .iter()
+            .map(|&(dimension, value)| f64::from(value) * f64::from(self.weights[dimension as usize]))
+            .sum();
+        1.0 - product / self.border
+    }
+
+    /// The weight of a gram: how much it speaks for a frame's being normal. 0 for one that training never saw, or saw only in frames far
+    /// from the border.
+    pub fn weight(&self, gram: Gram) -> f64 {
+        self.space.dimension(gram).map_or(0.0, |dimension| f64::from(self.weights[dimension as usize]))
+    }
+
+    /// For bytes.
+    pub fn to_content(&self) -> OneClassSvmContent {
+        OneClassSvmContent {
+            space: self.space.to_content(),
+            weights: self.weights.clone(),
+            border: self.border,
+        }
+    }
+
+    /// From bytes; the error says what is wrong.
+    pub fn from_content(content: OneClassSvmContent, order: u32, alphabet: usize) -> Result<Self, String> {
+        let space = FeatureSpace::from_content(content.space, order, Weighting::Set, alphabet)?;
+        let are_weights = content.weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0);
+        if content.weights.len() != space.dimensions() || !are_weights || !content.border.is_finite() {
+            return Err("its weights do not match its features, or are no numbers".to_owned());
+        }
+        Ok(Self { space, weights: content.weights, border: content.border })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sample(frames: &[Vec<Symbol>]) -> FrameSample {
+        let mut sample = FrameSample::new(1, 4096);
+        for frame in frames {
+            sample.learn(frame);
+        }
+        sample
+    }
+
+    proptest! {
+        #[test]
+        fn scores_depend_neither_on_the_order_of_training_nor_on_storage(
+            frames in proptest::collection::vec(proptest::collection::vec(0u16..5, 1..25), 1..20),
+            probe in proptest::collection::vec(0u16..7, 0..40),
+            order in 1u32..=4,
+            nu in 0.01f64..=0.5,
+        ) {
+            let machine = OneClassSvm::fit(&sample(&frames), order, nu);
+            let score = machine.score(&probe);
+            prop_assert!(score <= 1.0 && score.is_finite());
+            let mut backwards = frames.clone();
+            backwards.reverse();
+            prop_assert_eq!(OneClassSvm::fit(&sample(&backwards), order, nu).score(&probe).to_bits(), score.to_bits());
+            let bytes = postcard::to_stdvec(&machine.to_content()).unwrap();
+            let again = OneClassSvm::from_content(postcard::from_bytes(&bytes).unwrap(), order, 5).unwrap();
+            prop_assert_eq!(again.score(&probe).to_bits(), score.to_bits());
+        }
+    }
+
+    #[test]
+    fn at_most_the_share_nu_of_the_training_frames_lies_outside() {
+        let frames: Vec<Vec<Symbol>> = (0..200u16)
+            .map(|frame| (0..60).map(|place| (place * (frame % 7 + 1) + frame / 60) % 11).collect())
+            .collect();
+        let machine = OneClassSvm::fit(&sample(&frames), 3, 0.1);
+        let outside = frames.iter().filter(|frame| machine.score(frame) > 1e-3).count();
+        assert!(outside <= 20, "{outside} of 200 lie outside");
+        let strange: Vec<Symbol> = (0..60).map(|place| 20 + place % 9).collect();
+        assert!((machine.score(&strange) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_machine_that_learned_nothing_finds_everything_strange() {
+        let machine = OneClassSvm::fit(&sample(&[]), 3, 0.1);
+        assert!((machine.score(&[1, 2, 3]) - 1.0).abs() < 1e-9);
+    }
+}
