@@ -1,12 +1,13 @@
 //! How good is a detector? Traces to learn from, normal and attack traces to tell apart.
 //!
-//! A trace is judged as a whole. (Live, frames are judged; a labelled trace of some hundred calls with no time is what the published
-//! data sets consist of.) The results depend on nothing but the traces and the seed: neither on the number of cores nor on the order in
+//! A trace of some hundred calls with no time, which is what the older published data sets consist of, is judged as a whole
+//! ([`evaluate`]); a recording of many threads frame by frame, as live ([`evaluate_recordings`]). The results depend on nothing but the traces and the seed: neither on the number of cores nor on the order in
 //! which they finish. Times, of course, vary.
 //!
 //! | module | idea |
 //! |---|---|
 //! | `traces` | the traces and what they are for |
+//! | `recordings` | recordings of many threads, judged frame by frame as live |
 //! | `contender` | the one place that touches detectors |
 //! | `accuracy` | curves and areas, all attacks and by kind |
 //! | `bootstrap` | how far these may be off |
@@ -23,6 +24,7 @@ mod contender;
 mod delay;
 mod parallel;
 mod random;
+mod recordings;
 mod threshold;
 mod traces;
 
@@ -40,6 +42,7 @@ use traces::size;
 pub use accuracy::{Accuracy, KindAccuracy};
 pub use bootstrap::{Interval, Intervals};
 pub use delay::{DELAY_FALSE_ALARM_RATE, Delay};
+pub use recordings::{Recordings, RecordingsError, Truth, evaluate_recordings};
 pub use threshold::{HeldOutFrom, RealisedThreshold, WANTED_FALSE_ALARM_RATE};
 pub use traces::{NoTraces, Part, TraceSets};
 
@@ -92,6 +95,8 @@ pub struct Measured {
     pub accuracy: Accuracy,
     /// What a threshold set before the test gives; absent where none was asked for.
     pub realised: Option<RealisedThreshold>,
+    /// What the profile's own threshold gives, where recordings are judged as live.
+    pub own_threshold: Option<OwnThreshold>,
     /// Time to detect at [`DELAY_FALSE_ALARM_RATE`]; absent where nothing is detected.
     pub delay: Option<Delay>,
     /// Calls learned a second by one core.
@@ -106,6 +111,15 @@ pub struct Measured {
     pub distinct: u64,
     /// Probability that the next window is a new one, by Good and Turing.
     pub unseen_mass: f64,
+}
+
+/// What happens at the threshold that a profile sets for itself, for its budget of false alarms.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct OwnThreshold {
+    /// Share of the normal recordings that alarm.
+    pub false_alarm_rate: f64,
+    /// Share of the attacks that alarm.
+    pub detection_rate: f64,
 }
 
 /// Curves and areas alone: no intervals, no thresholds set before.
@@ -159,7 +173,8 @@ pub fn evaluate_with(
         detectors.push(Measured {
             detector: spec.to_string(),
             realised: threshold::realised(&held_out, held_out_from, &normal_scores, &attack_scores),
-            delay: delay_of(&contender, &accuracy, &sets.attack, &attack_scores, options.cores),
+            own_threshold: None,
+            delay: delay_of(&contender, &normal_scores, &sets.attack, &attack_scores, options.cores),
             accuracy,
             training_calls_per_second: rate(train.1, training),
             scoring_calls_per_second: rate(normal.1 + attack.1, normal_time + attack_time),
@@ -240,14 +255,14 @@ fn train_all(
 
 fn delay_of(
     contender: &Contender,
-    accuracy: &Accuracy,
+    normal_scores: &[f64],
     attack: &[Vec<Symbol>],
     scores: &[f64],
     cores: usize,
 ) -> Option<Delay> {
-    let threshold = accuracy.roc.point_at(DELAY_FALSE_ALARM_RATE)?.threshold;
+    let threshold = delay::threshold(normal_scores)?;
     let calls = parallel::map(attack.len(), cores, |place| {
-        (scores[place] >= threshold)
+        (scores[place] > threshold)
             .then(|| delay::of_trace(&attack[place], threshold, |calls| contender.score(calls)))
     });
     delay::summary(calls.into_iter().flatten().collect())

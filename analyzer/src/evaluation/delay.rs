@@ -25,18 +25,26 @@ pub struct Delay {
     pub ninetieth_percentile_calls: u64,
 }
 
-/// Calls after which `trace`, which scores at least `threshold` in the end, does so for good. Its beginnings are looked at in steps
+/// Calls after which `trace`, which scores above `threshold` in the end, does so for good. Its beginnings are looked at in steps
 /// of a quarter of their length.
 pub(crate) fn of_trace(trace: &[Symbol], threshold: f64, mut score: impl FnMut(&[Symbol]) -> f64) -> usize {
     let mut calls = trace.len();
     // From the end: the first beginning that does not alarm ends the search.
     for length in beginnings(trace.len()).into_iter().rev() {
-        if score(&trace[..length]) < threshold {
+        if score(&trace[..length]) <= threshold {
             break;
         }
         calls = length;
     }
     calls
+}
+
+/// The highest of these normal scores above which no more than [`DELAY_FALSE_ALARM_RATE`] of them lie: the threshold. (A point of the
+/// curve would not do: between two scores it lies as high as the lowest attack that it detects.)
+pub(crate) fn threshold(normal: &[f64]) -> Option<f64> {
+    let mut falling = normal.to_vec();
+    falling.sort_unstable_by(|a, b| b.total_cmp(a));
+    falling.get((normal.len() as f64 * DELAY_FALSE_ALARM_RATE) as usize).copied()
 }
 
 /// Lengths of the beginnings of a trace that are looked at, the whole left out.
@@ -68,7 +76,7 @@ mod tests {
         };
         let mut trace: Vec<Symbol> = vec![0; 100];
         trace.extend([1; 300]);
-        let calls = of_trace(&trace, 0.5, score);
+        let calls = of_trace(&trace, 0.49, score);
         assert!((200..=250).contains(&calls), "{calls}");
         // A false start does not count.
         let mut trace: Vec<Symbol> = vec![1; 40];
@@ -77,6 +85,14 @@ mod tests {
         assert!(of_trace(&trace, 0.6, score) > 200);
         assert_eq!(of_trace(&[1; 400], 0.5, score), SHORTEST);
         assert_eq!(of_trace(&[1; 9], 0.5, score), 9);
+    }
+
+    #[test]
+    fn one_normal_of_ten_is_above_the_threshold() {
+        let normal: Vec<f64> = (0..100).map(f64::from).collect();
+        let threshold = threshold(&normal).unwrap();
+        assert_eq!(normal.iter().filter(|&&score| score > threshold).count(), 10);
+        assert_eq!(super::threshold(&[]), None);
     }
 
     #[test]

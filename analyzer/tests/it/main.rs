@@ -5,6 +5,7 @@ mod adfa;
 mod alarms;
 mod learning;
 mod profiles;
+mod recordings;
 mod scoring;
 mod support;
 mod webshop;
