@@ -19,7 +19,8 @@
 //! | `call_documents`, `window_documents` | documents beside the segments, where they are asked for |
 //! | `json` | JSON without a tree of values |
 //! | `dead_letter` | lines that are no event |
-//! | [`role`], `report` | the loop: take, transform, write, acknowledge; and its metrics |
+//! | [`role`], `writing`, `report` | the loop: take, transform; write, acknowledge; and its metrics |
+//! | `overlap` | a chunk that begins inside what is stored |
 //!
 //! # Which line ends where
 //!
@@ -55,6 +56,7 @@ mod line;
 mod local_index;
 mod names;
 mod origin;
+mod overlap;
 mod pairing;
 mod part;
 mod report;
@@ -64,6 +66,7 @@ mod rollup;
 mod threads;
 mod transform;
 mod window_documents;
+mod writing;
 
 pub use config::{Documents, IndexNames, KeepArguments, TransformerConfig};
 pub use role::{RoleConfig, TransformerError, run};

@@ -25,6 +25,8 @@ pub(crate) struct Figures {
     unclosed: u64,
     dead_letter_classes: Vec<(&'static str, u64)>,
     latest_read_ns: i64,
+    /// By chunk: when its lines were read, and nanoseconds from its last call until then, where the times make sense.
+    delays: Vec<(i64, Option<i64>)>,
     /// How long the transformation took.
     pub(crate) transform_seconds: f64,
 }
@@ -44,6 +46,9 @@ impl Figures {
         self.tally += output.tally;
         self.unclosed += u64::from(!output.tally.is_closed());
         self.latest_read_ns = self.latest_read_ns.max(chunk.read_ns);
+        let last_call = output.segments.iter().filter_map(|segment| segment.calls.time_ns.last()).max();
+        let until_read = last_call.map(|&last_ns| chunk.read_ns.saturating_sub(last_ns));
+        self.delays.push((chunk.read_ns, until_read.filter(|&delay_ns| delay_ns >= 0)));
         for &(class, count) in &transformed.dead_letter_classes {
             match self.dead_letter_classes.iter_mut().find(|(known, _)| *known == class) {
                 Some((_, sum)) => *sum += count,
@@ -75,12 +80,15 @@ impl Figures {
         }
         histogram!("rastro_transformer_transform_seconds").record(self.transform_seconds);
         histogram!("rastro_transformer_write_seconds").record(write_seconds);
-        gauge!("rastro_transformer_lag_seconds").set(self.lag_seconds());
-    }
-
-    /// From reading the batch's last lines in the file to having written what became of them.
-    fn lag_seconds(&self) -> f64 {
         let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
-        (now_ns.saturating_sub(self.latest_read_ns)).max(0) as f64 / 1e9
+        // From reading lines in the file to having written what became of them.
+        let seconds_since = |read_ns: i64| now_ns.saturating_sub(read_ns).max(0) as f64 / 1e9;
+        gauge!("rastro_transformer_lag_seconds").set(seconds_since(self.latest_read_ns));
+        for &(read_ns, until_read_ns) in &self.delays {
+            histogram!("rastro_transformer_delay_seconds").record(seconds_since(read_ns));
+            if let Some(until_read_ns) = until_read_ns {
+                histogram!("rastro_transformer_event_delay_seconds").record(until_read_ns as f64 / 1e9);
+            }
+        }
     }
 }

@@ -5,16 +5,21 @@
 //!
 //! A chunk is acknowledged after its output is written, so that death at any moment repeats chunks and loses none; the store
 //! knows repeats. A store that cannot write for now is tried again, with growing pauses, for as long as it takes: chunks wait in
-//! the broker, and in the end in the log files.
+//! the broker, and in the end in the log files. A store that refuses (a wrong password, an index that is not ours) ends the role
+//! with its sentence; the chunks stay in the broker.
 
 use std::{sync::Arc, time::Duration};
 
 use rastro_broker::{Broker, BrokerError, Delivery};
-use rastro_store::{ChunkOutput, Store, StoreError, WriteReport};
+use rastro_store::{Store, StoreError};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Transformer, TransformerConfig, report::Figures};
+use crate::{
+    Transformer, TransformerConfig,
+    report::Figures,
+    writing::{Batch, Writing, give_back},
+};
 
 /// How the role works.
 #[derive(Debug, Clone)]
@@ -39,10 +44,12 @@ pub struct RoleConfig {
 impl RoleConfig {
     /// The defaults around a transformer.
     pub const fn new(transformer: TransformerConfig) -> Self {
+        // A document is several times as long as its line.
+        let batch_bytes = if transformer.documents.calls { 2 } else { 8 } * 1024 * 1024;
         Self {
             transformer,
             take_bytes: 2 * 1024 * 1024,
-            batch_bytes: 8 * 1024 * 1024,
+            batch_bytes,
             wait: Duration::from_secs(1),
             retry: Duration::from_millis(100),
             retry_limit: Duration::from_secs(5),
@@ -66,14 +73,6 @@ pub enum TransformerError {
     Fault(String),
 }
 
-/// Outputs on their way to the store.
-#[derive(Debug)]
-struct Batch {
-    ids: Vec<u64>,
-    outputs: Vec<ChunkOutput>,
-    figures: Figures,
-}
-
 /// Transforms what `broker` delivers into `store` until `shutdown`; then finishes what was taken and returns. If the store
 /// cannot write at that moment, what was taken goes back to the broker.
 pub async fn run(
@@ -88,7 +87,8 @@ pub async fn run(
     let (sender, receiver) = mpsc::channel(1);
     let transforming = transform_deliveries(Arc::clone(&broker), config.clone(), sender, stop.clone());
     let transforming = tokio::spawn(transforming);
-    let written = write_batches(&*broker, &*store, &config, receiver, &shutdown).await;
+    let writing = Writing { broker: &*broker, store: &*store, config: &config, shutdown: &shutdown };
+    let written = writing.run(receiver).await;
     stop.cancel();
     let transformed =
         transforming.await.unwrap_or_else(|error| Err(TransformerError::Fault(error.to_string())));
@@ -112,7 +112,7 @@ async fn transform_deliveries(
         for deliveries in batches(taken, config.batch_bytes) {
             let ids: Vec<u64> = deliveries.iter().map(|delivery| delivery.id).collect();
             let work = tokio::task::spawn_blocking(move || {
-                let batch = transform_batch(&mut transformer, &deliveries);
+                let batch = transform_batch(&mut transformer, deliveries);
                 (transformer, batch)
             });
             let batch;
@@ -146,120 +146,17 @@ fn batches(deliveries: Vec<Delivery>, limit: usize) -> Vec<Vec<Delivery>> {
     batches
 }
 
-fn transform_batch(transformer: &mut Transformer, deliveries: &[Delivery]) -> Batch {
+fn transform_batch(transformer: &mut Transformer, deliveries: Vec<Delivery>) -> Batch {
     let begun = Instant::now();
     let mut figures = Figures::default();
     let mut outputs = Vec::with_capacity(deliveries.len());
-    for delivery in deliveries {
+    for delivery in &deliveries {
         let transformed = transformer.transform_counting(&delivery.chunk);
         figures.add(&delivery.chunk, &transformed);
         outputs.push(transformed.output);
     }
     figures.transform_seconds = begun.elapsed().as_secs_f64();
-    Batch { ids: deliveries.iter().map(|delivery| delivery.id).collect(), outputs, figures }
-}
-
-/// The second half: from `receiver` to the store, then acknowledged.
-async fn write_batches(
-    broker: &dyn Broker,
-    store: &dyn Store,
-    config: &RoleConfig,
-    mut receiver: mpsc::Receiver<Batch>,
-    shutdown: &CancellationToken,
-) -> Result<(), TransformerError> {
-    while let Some(batch) = receiver.recv().await {
-        let begun = Instant::now();
-        let writing = write_patiently(store, &batch.outputs, config, shutdown);
-        let written = in_time(writing, config, shutdown).await.unwrap_or(Ok(None));
-        if let Ok(Some(report)) = written {
-            batch.figures.record(report, begun.elapsed().as_secs_f64());
-            if let Some(acknowledged) = in_time(broker.acknowledge(&batch.ids), config, shutdown).await {
-                acknowledged?;
-                continue;
-            }
-            // The store knows what it has: delivered again, it is a repeat.
-        }
-        // What is still underway goes back too: the broker keeps the order by itself.
-        receiver.close();
-        let mut ids = batch.ids;
-        while let Some(batch) = receiver.recv().await {
-            ids.extend(batch.ids);
-        }
-        give_back(broker, &ids, config, shutdown).await?;
-        return written.map(|_| ());
-    }
-    Ok(())
-}
-
-async fn give_back(
-    broker: &dyn Broker,
-    ids: &[u64],
-    config: &RoleConfig,
-    shutdown: &CancellationToken,
-) -> Result<(), TransformerError> {
-    if let Some(released) = in_time(broker.release(ids), config, shutdown).await {
-        return Ok(released?);
-    }
-    tracing::warn!(
-        chunks = ids.len(),
-        "the broker does not answer; it delivers these chunks again by itself"
-    );
-    Ok(())
-}
-
-/// What `work` gives, unless the role has been told to end and it takes longer than it may.
-async fn in_time<T>(
-    work: impl Future<Output = T>,
-    config: &RoleConfig,
-    shutdown: &CancellationToken,
-) -> Option<T> {
-    let overdue = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(config.end_limit).await;
-    };
-    tokio::select! {
-        biased;
-        done = work => Some(done),
-        () = overdue => None,
-    }
-}
-
-/// Writes, again and again while the store cannot. `None` if the role has to end meanwhile.
-async fn write_patiently(
-    store: &dyn Store,
-    outputs: &[ChunkOutput],
-    config: &RoleConfig,
-    shutdown: &CancellationToken,
-) -> Result<Option<WriteReport>, TransformerError> {
-    let mut pause = config.retry;
-    let mut first_failure: Option<Instant> = None;
-    loop {
-        match store.write_chunks(outputs).await {
-            Ok(report) => {
-                if let Some(since) = first_failure {
-                    metrics::gauge!("rastro_transformer_store_failing").set(0.0);
-                    tracing::info!(
-                        seconds = since.elapsed().as_secs_f64(),
-                        "the store writes again; nothing was lost"
-                    );
-                }
-                return Ok(Some(report));
-            }
-            Err(error) if !error.is_transient() => return Err(error.into()),
-            Err(error) => {
-                metrics::counter!("rastro_transformer_store_retries_total").increment(1);
-                if first_failure.is_none() {
-                    first_failure = Some(Instant::now());
-                    metrics::gauge!("rastro_transformer_store_failing").set(1.0);
-                    tracing::warn!(%error, "the store cannot write; chunks wait in the broker and it is tried again");
-                }
-            }
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(None),
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(config.retry_limit),
-        }
-    }
+    Batch { deliveries, outputs, known: Vec::new(), figures }
 }
 
 #[cfg(test)]

@@ -167,6 +167,75 @@ async fn an_output_that_the_store_refuses_for_good_ends_the_role_and_keeps_the_c
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_ends_the_role_with_its_sentence_and_keeps_the_chunks() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = open(directory.path());
+    broker.append(chunks()).await.unwrap();
+    let store = Arc::new(ScriptedStore::always(Answer::Refused));
+    let ended = run(broker.clone(), store.clone(), config(), CancellationToken::new()).await;
+    let Err(TransformerError::Store(error)) = ended else { panic!("{ended:?}") };
+    assert!(error.to_string().contains("the password is wrong"), "{error}");
+    assert!(store.written().is_empty());
+    assert_eq!(broker.depth().await.unwrap().chunks as usize, CHUNKS);
+    assert_eq!(broker.take(usize::MAX, Duration::ZERO).await.unwrap().len(), CHUNKS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_refused_does_not_hold_up_the_others_from_one_start_to_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = open(directory.path());
+    broker.append(chunks()).await.unwrap();
+    let store = Arc::new(ScriptedStore::refusing(StreamId(1)));
+    // Every start ends with the sentence, and brings the other stream further.
+    for _ in 0..CHUNKS {
+        let before = store.written().len();
+        let ended = run(broker.clone(), store.clone(), config(), CancellationToken::new()).await;
+        assert!(matches!(ended, Err(TransformerError::Store(_))), "{ended:?}");
+        assert!(store.written().iter().all(|output| output.stream == StreamId(2)));
+        if store.written().len() == before {
+            break;
+        }
+    }
+    let waiting = broker.depth().await.unwrap().chunks as usize;
+    assert_eq!(store.written().len() + waiting, CHUNKS, "nothing is lost and nothing doubled");
+    let waiting = broker.take(usize::MAX, Duration::ZERO).await.unwrap();
+    assert!(waiting.iter().filter(|delivery| delivery.chunk.stream == StreamId(1)).count() == CHUNKS / 2);
+    assert!(!store.written().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_with_new_borders_are_cut_to_what_the_store_does_not_know() {
+    let all = chunks();
+    let of_first: Vec<&Chunk> = all.iter().filter(|chunk| chunk.stream == StreamId(1)).collect();
+    let mut texts = Vec::new();
+    of_first[3].payload.decompress(&mut texts).unwrap();
+    // All of three chunks and seven lines of the fourth are known.
+    let seven: usize = texts.split_inclusive(|&byte| byte == b'\n').take(7).map(<[u8]>::len).sum();
+    let mut known = of_first[3].start;
+    known.offset += seven as u64;
+    let next_line = of_first[3].first_line + 7;
+
+    let directory = tempfile::tempdir().unwrap();
+    let broker = open(directory.path());
+    broker.append(all.clone()).await.unwrap();
+    let store = Arc::new(ScriptedStore::knowing(StreamId(1), known, next_line));
+    let shutdown = CancellationToken::new();
+    let role = tokio::spawn(run(broker.clone(), store.clone(), config(), shutdown.clone()));
+    until("an empty broker", async || broker.depth().await.unwrap().chunks == 0).await;
+    shutdown.cancel();
+    role.await.unwrap().unwrap();
+
+    let written = store.written();
+    let first: Vec<_> = written.iter().filter(|output| output.stream == StreamId(1)).collect();
+    assert_eq!(first[0].start, known);
+    assert_eq!((first[0].previous, first[0].first_line), (known, next_line));
+    assert!(first.is_sorted_by(|before, after| before.end == after.start));
+    let lines: u64 = first.iter().map(|output| output.tally.lines_read).sum();
+    assert_eq!(lines + next_line, (CHUNKS / 2 * LINES_PER_CHUNK) as u64, "nothing twice, nothing lost");
+    assert_eq!(written.iter().filter(|output| output.stream == StreamId(2)).count(), CHUNKS / 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_does_not_answer_does_not_hold_the_role_at_its_end() {
     let directory = tempfile::tempdir().unwrap();
     let broker = open(directory.path());

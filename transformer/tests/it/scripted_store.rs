@@ -1,7 +1,7 @@
 //! A store that fails when it is told to, and remembers what was written.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -18,6 +18,8 @@ use rastro_store::{
 pub(crate) enum Answer {
     DiskFull,
     Damaged,
+    /// As for a wrong password: everything is refused.
+    Refused,
     Slow(Duration),
     /// Never comes.
     Stuck,
@@ -30,6 +32,10 @@ pub(crate) struct ScriptedStore {
     always: Mutex<Option<Answer>>,
     written: Mutex<Vec<ChunkOutput>>,
     tries: Mutex<u64>,
+    /// Where contiguous knowledge of streams ends, with the number of the next line.
+    known: Mutex<HashMap<StreamId, (Position, u64)>>,
+    /// Of this stream nothing is taken.
+    refused: Option<StreamId>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -45,12 +51,29 @@ impl ScriptedStore {
         Self { always: Mutex::new(Some(answer)), ..Self::default() }
     }
 
+    /// Knows of a stream up to there, and takes no chunk that begins before.
+    pub(crate) fn knowing(stream: StreamId, end: Position, next_line: u64) -> Self {
+        Self { known: Mutex::new(HashMap::from([(stream, (end, next_line))])), ..Self::default() }
+    }
+
+    /// Takes everything but this stream's.
+    pub(crate) fn refusing(stream: StreamId) -> Self {
+        Self { refused: Some(stream), ..Self::default() }
+    }
+
     pub(crate) fn written(&self) -> Vec<ChunkOutput> {
         lock(&self.written).clone()
     }
 
     pub(crate) fn tries(&self) -> u64 {
         *lock(&self.tries)
+    }
+}
+
+fn refusal() -> StoreError {
+    StoreError::Refused {
+        server: "http://127.0.0.1:9200".to_owned(),
+        message: "the password is wrong; give the right one".to_owned(),
     }
 }
 
@@ -72,10 +95,25 @@ impl Store for ScriptedStore {
                     message: "two chunks overlap".to_owned(),
                 });
             }
+            Some(Answer::Refused) => return Err(refusal()),
             Some(Answer::Stuck) => std::future::pending().await,
             Some(Answer::Slow(pause)) => tokio::time::sleep(pause).await,
             None => {}
         }
+        if outputs.iter().any(|output| Some(output.stream) == self.refused) {
+            return Err(refusal());
+        }
+        let mut known = lock(&self.known);
+        for output in outputs {
+            let (end, next_line) = known.get(&output.stream).copied().unwrap_or_default();
+            if output.start < end {
+                return Err(StoreError::Overlap { stream: output.stream, known: end, next_line });
+            }
+        }
+        for output in outputs {
+            known.insert(output.stream, (output.end, output.first_line + u64::from(output.lines)));
+        }
+        drop(known);
         lock(&self.written).extend_from_slice(outputs);
         Ok(WriteReport { written: outputs.len() as u64, ..WriteReport::default() })
     }
