@@ -6,11 +6,7 @@ use std::{
     io,
 };
 
-use crate::{
-    checkpoint::GenerationEnd,
-    fingerprint::{Fingerprint, identity},
-    stream::Stream,
-};
+use crate::{checkpoint::GenerationRecord, fingerprint::identity, stream::Stream, tail::is_made_after};
 
 /// Files by device and inode, with the number of the stream that holds them.
 #[derive(Debug, Default)]
@@ -18,7 +14,7 @@ pub(crate) struct Claims {
     /// Files that are being read. They are open or were there a moment ago, so their identity is enough.
     live: HashMap<(u64, u64), usize>,
     /// Files that are done with. Their inodes may have been given to others since, so their content decides.
-    finished: HashMap<(u64, u64), (usize, Fingerprint, GenerationEnd)>,
+    finished: HashMap<(u64, u64), (usize, GenerationRecord)>,
 }
 
 impl Claims {
@@ -29,8 +25,8 @@ impl Claims {
         }
         for record in &stream.finished {
             let identity = record.fingerprint.identity();
-            if let Some(end) = record.end {
-                self.finished.insert(identity, (stream.number, record.fingerprint, end));
+            if record.end.is_some() {
+                self.finished.insert(identity, (stream.number, record.clone()));
             }
             if self.live.get(&identity) == Some(&stream.number)
                 && !stream.tails.iter().any(|tail| tail.fingerprint.identity() == identity)
@@ -50,8 +46,10 @@ impl Claims {
         if self.live.get(&own).is_some_and(|&owner| owner != number) {
             return Ok(true);
         }
-        let Some((owner, fingerprint, end)) = self.finished.get(&own) else { return Ok(false) };
+        let Some((owner, record)) = self.finished.get(&own) else { return Ok(false) };
+        let (Some(end), fingerprint) = (record.end, record.fingerprint) else { return Ok(false) };
         Ok(*owner != number
+            && !is_made_after(metadata, record.modified_ns)
             && end.offset > 0
             && fingerprint.head_length > 0
             && end.offset <= metadata.len()

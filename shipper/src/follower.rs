@@ -253,6 +253,11 @@ impl Follower {
 
     /// Takes in what a stream has found out: its files, its losses, when it wants to be read.
     pub(crate) fn take_in(&mut self, number: usize) {
+        self.note_findings(number);
+        self.plan(number);
+    }
+
+    fn note_findings(&mut self, number: usize) {
         let Some(stream) = self.streams[number].as_mut() else { return };
         for gap in stream.new_gaps.drain(..) {
             self.totals.gaps += 1;
@@ -273,7 +278,6 @@ impl Follower {
         }
         self.claims.add(stream);
         self.touched.insert(number);
-        self.plan(number);
     }
 
     /// Puts a stream where its wish says: in the queue, among those that wait, or nowhere.
@@ -308,7 +312,7 @@ impl Follower {
 
     /// Reads from the streams in turn, one chunk each, as long as there is room.
     fn read(&mut self, budget: usize, jobs: &mut Vec<Job>) {
-        let mut unannounced = Vec::new();
+        let mut later = Vec::new();
         while jobs.len() < budget
             && let Some(number) = self.queue.pop_front()
         {
@@ -329,12 +333,22 @@ impl Follower {
                     path: stream.path.clone(),
                     cutting: *cutting,
                 }),
-                Ok(Turn::Again | Turn::Nothing) => {}
+                Ok(Turn::Nothing) => {}
+                Ok(Turn::Again) => {
+                    stream.is_queued = true;
+                    later.push(number);
+                }
                 Ok(Turn::Unannounced) => {
                     // A file that has come to light by the reading of the one before it.
                     stream.is_queued = true;
                     stream.is_dirty = true;
-                    unannounced.push(number);
+                    later.push(number);
+                }
+                Ok(Turn::Stale) => {
+                    stream.is_dirty = true;
+                    self.dirty.push_back(number);
+                    self.note_findings(number);
+                    continue;
                 }
                 Err(error) => {
                     let path = stream.path.clone();
@@ -345,7 +359,7 @@ impl Follower {
             }
             self.take_in(number);
         }
-        self.queue.extend(unannounced);
+        self.queue.extend(later);
     }
 
     /// Makes sure that the checkpoint on disk knows the files that are about to be read. If it cannot be written, nothing leaves.

@@ -17,7 +17,7 @@ use crate::{
     discover::{rotated_beside, rotation_number, siblings},
     fingerprint::{Anchor, Fingerprint, identity, read_full_at},
     stream::{Likeness, Place, Stream},
-    tail::{Tail, modified_ns, open_regular},
+    tail::{Tail, is_made_after, modified_ns, open_regular},
 };
 
 /// How often a directory in which files move is looked at before what was seen is taken.
@@ -83,11 +83,14 @@ pub(crate) fn locate(
             && has_content(&file, &metadata, &record.fingerprint, offset, anchor)?;
         io::Result::Ok(is_it.then(|| Located { path: candidate.to_owned(), file, metadata, is_copy: false }))
     };
-    let elsewhere = by_identity.and_then(|known| known.get(&record.fingerprint.identity()));
-    for candidate in std::iter::once(stream.path.as_path()).chain(elsewhere.map(PathBuf::as_path)) {
-        if let Some(located) = is_it(candidate)? {
-            return Ok(Some(located));
-        }
+    if let Some(located) = is_it(&stream.path)? {
+        return Ok(Some(located));
+    }
+    if let Some(elsewhere) = by_identity.and_then(|known| known.get(&record.fingerprint.identity()))
+        && let Some(located) = is_it(elsewhere)?
+        && !is_made_after(&located.metadata, record.modified_ns)
+    {
+        return Ok(Some(located));
     }
     let beside = siblings(&stream.path);
     for candidate in &beside {

@@ -77,6 +77,8 @@ pub(crate) enum Turn {
     Again,
     /// The checkpoint on disk must know the file first.
     Unannounced,
+    /// What the last look saw is not there any more: before another look there is nothing to read.
+    Stale,
     Nothing,
 }
 
@@ -402,20 +404,20 @@ impl Stream {
                 if size > front.offset {
                     return Ok(Turn::Unannounced);
                 }
+                let is_stale = front.unseen() > 0;
                 if is_left {
                     self.finish_front();
                     continue;
                 }
-                return Ok(Turn::Nothing);
+                return Ok(if is_stale { Turn::Stale } else { Turn::Nothing });
             }
             match front.read(config, buffers(), is_left || is_draining)? {
                 Read::Again => return Ok(Turn::Again),
                 Read::Nothing if is_left => self.finish_front(),
                 Read::Nothing => {
-                    // What the last look saw is not there any more: look again.
-                    self.is_dirty |= front.unseen() > 0 || (is_draining && front.unread() > 0);
+                    let is_stale = front.unseen() > 0 || (is_draining && front.unread() > 0);
                     self.flushing = false;
-                    return Ok(Turn::Nothing);
+                    return Ok(if is_stale { Turn::Stale } else { Turn::Nothing });
                 }
                 Read::Replaced => {
                     // Between the look and the read; what was seen before is not known to have been of the old content.
@@ -513,3 +515,6 @@ pub(crate) fn add_gap(sum: &mut Option<Gap>, gap: &Gap) {
         },
     });
 }
+
+#[cfg(test)]
+mod tests;

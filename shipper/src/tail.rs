@@ -6,7 +6,7 @@ use std::{
     ops::Range,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Instant, UNIX_EPOCH},
 };
 
 use memchr::memchr;
@@ -102,6 +102,13 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<Option<(File, Metadata)>> 
 
 pub(crate) fn modified_ns(metadata: &Metadata) -> i64 {
     metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
+}
+
+/// Whether a file was made after another one was last changed. It is another one then, though it may have got that one's inode, and
+/// may begin with the same line.
+pub(crate) fn is_made_after(metadata: &Metadata, changed_ns: i64) -> bool {
+    let made = metadata.created().ok().and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+    made.is_some_and(|made| i64::try_from(made.as_nanos()).is_ok_and(|made_ns| made_ns > changed_ns))
 }
 
 impl Tail {

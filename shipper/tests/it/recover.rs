@@ -243,3 +243,38 @@ async fn the_checkpoint_tells_how_much_of_a_file_is_shipped() {
     let end = rig.broker().stream_end(stream_id("node-1", &path)).await.unwrap().unwrap();
     assert_eq!((end.position, end.next_line), (checkpoint.streams[0].position, 10));
 }
+
+#[tokio::test]
+async fn a_short_file_is_known_under_quite_another_name_and_one_that_got_its_inode_is_not_taken_for_it() {
+    for is_renamed in [true, false] {
+        // An inode is given to the next file on some file systems only, and not every time.
+        for _ in 0..10 {
+            let mut rig = Rig::new();
+            let (path, other) = (rig.log("a.log"), rig.log("b.log"));
+            append(&path, "one\n");
+            let running = rig.start();
+            running.drain().await;
+            running.stop().await;
+            if is_renamed {
+                fs::rename(&path, &other).unwrap();
+                append(&other, "two\n");
+            } else {
+                fs::remove_file(&path).unwrap();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                append(&other, "one\ntwo\n");
+            }
+            let running = rig.start();
+            running.drain().await;
+            running.stop().await;
+            rig.collect().await;
+            if is_renamed {
+                assert_eq!(rig.text(&path), "one\ntwo\n");
+            } else {
+                assert_eq!(
+                    (rig.text(&path), rig.text(&other)),
+                    ("one\n".to_owned(), "one\ntwo\n".to_owned())
+                );
+            }
+        }
+    }
+}
