@@ -42,6 +42,15 @@ pub struct FrameSampleContent {
     frames: Vec<(Vec<Symbol>, u64)>,
 }
 
+/// One part of a sample, for cross-fitting.
+#[derive(Debug, Clone)]
+pub struct Fold {
+    /// The frames outside the part.
+    pub fit: FrameSample,
+    /// Numbers of the frames inside it, with how often each occurs there.
+    pub held_out: Vec<(usize, u64)>,
+}
+
 impl FrameSample {
     /// An empty sample of at most `limit` (and at most [`MAX_FRAMES`]) different frames.
     pub fn new(seed: u64, limit: usize) -> Self {
@@ -80,6 +89,32 @@ impl FrameSample {
     /// The frames with their counts, in an order that depends on nothing but them and the seed.
     pub fn frames(&self) -> impl ExactSizeIterator<Item = (&[Symbol], u64)> {
         self.frames.iter().map(|((_, frame), &count)| (&**frame, count))
+    }
+
+    /// Divides what is kept for cross-fitting: for each of `folds` parts the frames outside it, to fit to, and those inside, which the fit
+    /// will not have seen, with their numbers in [`FrameSample::frames`] and how often they occurred in the part. Occurrences of one frame
+    /// are spread over the parts, as they would be by chance: where a frame is frequent, every fit knows it.
+    pub fn folds(&self, folds: u64) -> Vec<Fold> {
+        let folds = folds.max(2);
+        let part = |part: u64| {
+            let mut fit = Self { frames: BTreeMap::new(), calls: 0, learned: 0, ..self.clone() };
+            let mut held_out = Vec::new();
+            for (number, ((digest, frame), &count)) in self.frames.iter().enumerate() {
+                // The first occurrence lies in part `digest % folds`, each further one in the next.
+                let first = (part + folds - digest % folds) % folds;
+                let inside = if count > first { (count - first - 1) / folds + 1 } else { 0 };
+                if inside > 0 {
+                    held_out.push((number, inside));
+                }
+                if count > inside {
+                    fit.frames.insert((*digest, frame.clone()), count - inside);
+                    fit.calls += frame.len();
+                    fit.learned += count - inside;
+                }
+            }
+            Fold { fit, held_out }
+        };
+        (0..folds).map(part).collect()
     }
 
     /// For bytes.
@@ -188,6 +223,28 @@ mod tests {
                 prop_assert_eq!(count, frames.iter().filter(|other| *other == frame).count() as u64);
             }
             prop_assert_eq!(FrameSample::from_content(all.to_content(), 3), Ok(all));
+        }
+
+        #[test]
+        fn every_occurrence_of_a_frame_is_held_out_once(
+            frames in proptest::collection::vec(proptest::collection::vec(0u16..3, 1..4), 0..60),
+            folds in 2u64..12,
+        ) {
+            let all = learned(&frames, 4096);
+            let mut held_out = vec![0; all.distinct()];
+            for fold in all.folds(folds) {
+                let inside: u64 = fold.held_out.iter().map(|(_, count)| count).sum();
+                prop_assert_eq!(fold.fit.learned() + inside, frames.len() as u64);
+                for &(number, count) in &fold.held_out {
+                    held_out[number] += count;
+                    let (frame, all_of_it) = all.frames().nth(number).unwrap();
+                    let outside = fold.fit.frames().find(|(other, _)| *other == frame).map_or(0, |(_, count)| count);
+                    prop_assert_eq!(outside + count, all_of_it);
+                    prop_assert!(count <= all_of_it / folds + 1);
+                }
+            }
+            let counts: Vec<u64> = all.frames().map(|(_, count)| count).collect();
+            prop_assert_eq!(held_out, counts);
         }
     }
 

@@ -11,10 +11,12 @@
 //! All models are used alike: learn frames into a [`frame_sample::FrameSample`], `fit` to it, `score` a frame's calls (higher is
 //! stranger). `to_content` and `from_content` are what bytes hold, checked when it comes back.
 
+pub mod call_mix;
 pub mod feature_space;
 pub mod features;
 pub mod frame_sample;
 pub mod gram_table;
+pub mod local_calibration;
 pub mod nearest_frames;
 pub mod one_class_svm;
 pub mod smo;
