@@ -8,7 +8,11 @@ use std::{io::Read, path::PathBuf, time::Instant};
 use rastro_analyzer::{
     roc::Roc,
     vector::{
-        feature_space::Weighting, frame_sample::FrameSample, nearest_frames::NearestFrames,
+        call_mix::call_mix,
+        feature_space::Weighting,
+        frame_sample::FrameSample,
+        local_calibration::{HeldOutFrame, LocalCalibration, mean_p_value},
+        nearest_frames::NearestFrames,
         one_class_svm::OneClassSvm,
     },
 };
@@ -58,6 +62,19 @@ fn main() {
         ("nearest sets 1 k=3", Box::new(|| nearest(&sample, 1, Weighting::Set, 3))),
         ("nearest tf-idf 1", Box::new(|| nearest(&sample, 1, Weighting::TfIdf, 1))),
         ("nearest tf-idf 1..3", Box::new(|| nearest(&sample, 3, Weighting::TfIdf, 1))),
+        (
+            "svm 1..3 + nearest",
+            Box::new(|| ensemble(&sample, &[|s| svm(s, 3, 0.05), |s| nearest(s, 1, Weighting::Set, 1)])),
+        ),
+        (
+            "svm 1..3 + svm 1 + nearest",
+            Box::new(|| {
+                ensemble(
+                    &sample,
+                    &[|s| svm(s, 3, 0.05), |s| svm(s, 1, 0.05), |s| nearest(s, 1, Weighting::Set, 1)],
+                )
+            }),
+        ),
         ("nearest frequency 1", Box::new(|| nearest(&sample, 1, Weighting::Frequency, 1))),
     ];
     let calls: usize = normal.iter().chain(&attack).map(Vec::len).sum();
@@ -70,6 +87,41 @@ fn main() {
         let (normal, attack) = (scores(&normal), scores(&attack));
         let speed = calls as f64 / begin.elapsed().as_secs_f64() / 1e6;
         report(&format!("{name} ({fitted:.2} s, {speed:.1} M/s)"), &normal, &attack);
+    }
+}
+
+/// Scores by the mean of the members' p-values among frames that behave alike; held-out scores come from cross-fitting.
+fn ensemble(sample: &FrameSample, members: &[fn(&FrameSample) -> Score]) -> Score {
+    let frames: Vec<&[u16]> = sample.frames().map(|(frame, _)| frame).collect();
+    let mut held_out: Vec<HeldOutFrame> = frames
+        .iter()
+        .map(|frame| HeldOutFrame { mix: call_mix(frame), scores: vec![0.0; members.len()], count: 0 })
+        .collect();
+    for fold in sample.folds(10) {
+        for (member, fit) in members.iter().enumerate() {
+            let score = fit(&fold.fit);
+            for &(number, count) in &fold.held_out {
+                held_out[number].scores[member] += score(frames[number]) * count as f64;
+            }
+        }
+        for (number, count) in fold.held_out {
+            held_out[number].count += count;
+        }
+    }
+    for frame in &mut held_out {
+        let count = frame.count as f64;
+        frame.scores.iter_mut().for_each(|score| *score /= count);
+    }
+    let members: Vec<Score> = members.iter().map(|fit| fit(sample)).collect();
+    match LocalCalibration::new(held_out, members.len()) {
+        Ok(calibration) => Box::new(move |calls| {
+            let raw: Vec<f64> = members.iter().map(|score| score(calls)).collect();
+            1.0 - mean_p_value(&calibration.p_values(calls, &raw))
+        }),
+        Err(error) => {
+            eprintln!("{error}");
+            Box::new(|_| 0.0)
+        }
     }
 }
 
