@@ -18,7 +18,7 @@ pub(super) async fn alarms(context: &Context, arguments: &AlarmsArgs) -> anyhow:
         container: arguments.container.clone(),
         limit: arguments.number,
     };
-    let alarms = context.store_to_read()?.alarms(&query).await?;
+    let alarms = context.store_to_read().await?.alarms(&query).await?;
     if arguments.json {
         output::json(&alarms)?;
         return Ok(ExitCode::SUCCESS);

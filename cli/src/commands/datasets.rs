@@ -21,7 +21,7 @@ pub(super) async fn datasets(context: &Context, arguments: DatasetsArgs) -> anyh
 }
 
 async fn list(context: &Context, json: bool) -> anyhow::Result<ExitCode> {
-    let datasets = context.store_to_read()?.datasets().await?;
+    let datasets = context.store_to_read().await?.datasets().await?;
     if json {
         output::json(&datasets)?;
         return Ok(ExitCode::SUCCESS);
@@ -59,7 +59,7 @@ async fn list(context: &Context, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 async fn delete(context: &Context, dataset: &str, yes: bool) -> anyhow::Result<ExitCode> {
-    let store = context.store_to_write()?;
+    let store = context.store_to_write().await?;
     let Some(summary) = store.datasets().await?.into_iter().find(|summary| summary.name == dataset) else {
         bail!("no dataset `{dataset}`; `rastro datasets` lists what there is");
     };

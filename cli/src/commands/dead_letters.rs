@@ -8,7 +8,7 @@ use super::Context;
 use crate::{args::DeadLettersArgs, output};
 
 pub(super) async fn dead_letters(context: &Context, arguments: &DeadLettersArgs) -> anyhow::Result<ExitCode> {
-    let letters = context.store_to_read()?.dead_letters(&arguments.dataset, arguments.number).await?;
+    let letters = context.store_to_read().await?.dead_letters(&arguments.dataset, arguments.number).await?;
     if arguments.json {
         let documents: Vec<_> = letters
             .iter()

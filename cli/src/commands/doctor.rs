@@ -36,7 +36,7 @@ pub(super) async fn doctor(global: &Global, arguments: &JsonArgs) -> anyhow::Res
             (Context { config, data_dir, quiet: global.quiet }, vec![check])
         }
     };
-    let owner = storage::owner(&context.data_dir);
+    let owner = context.data_dir.owner();
     checks.extend(storage::folders(&context, owner.as_deref()));
     checks.extend(storage::store(&context).await);
     checks.push(machine::port(&context.config.observability, owner.as_deref()));

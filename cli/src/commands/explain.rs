@@ -20,7 +20,7 @@ use context::ContextCall;
 use findings::Finding;
 
 pub(super) async fn explain(context: &Context, arguments: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let store = context.store_to_read()?;
+    let store = context.store_to_read().await?;
     let alarm = find::alarm(store.as_ref(), &arguments.alarm).await?;
     let explanation = Explanation::gather(store.as_ref(), alarm, arguments.context).await?;
     if arguments.json {

@@ -37,7 +37,7 @@ use text_rows::{CsvWriter, NdjsonWriter};
 const PAGE_CALLS: usize = 1 << 18;
 
 pub(super) async fn export(context: &Context, arguments: &ExportArgs) -> anyhow::Result<ExitCode> {
-    let store = context.store_to_read()?;
+    let store = context.store_to_read().await?;
     let Some(summary) = store.datasets().await?.into_iter().find(|summary| summary.name == arguments.dataset)
     else {
         bail!("no dataset `{}`; `rastro datasets` lists what there is", arguments.dataset);

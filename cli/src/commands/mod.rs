@@ -20,15 +20,16 @@ pub(crate) use profile::to_store;
 
 use std::{process::ExitCode, sync::Arc};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::CommandFactory;
-use rastro_store::{Store, embedded::EmbeddedStore};
+use rastro_store::Store;
 
 use crate::{
     args::{Cli, Command, Global},
     config::{Config, Sources},
     data_dir::DataDir,
     observe,
+    roles::store::{self, Access},
 };
 
 /// What every command works with: checked configuration and the data directory.
@@ -63,27 +64,13 @@ impl Context {
     }
 
     /// The store, to read. Works beside a running `rastro run`.
-    pub(crate) fn store_to_read(&self) -> anyhow::Result<Arc<dyn Store>> {
-        self.refuse_missing_store()?;
-        Ok(Arc::new(EmbeddedStore::open_read_only(&self.data_dir.store())?))
+    pub(crate) async fn store_to_read(&self) -> anyhow::Result<Arc<dyn Store>> {
+        store::open(&self.config, &self.data_dir, Access::Read).await
     }
 
     /// The store, to write profiles and scores. Works beside a running `rastro run`.
-    pub(crate) fn store_to_write(&self) -> anyhow::Result<Arc<dyn Store>> {
-        self.refuse_missing_store()?;
-        Ok(Arc::new(EmbeddedStore::open(&self.data_dir.store())?))
-    }
-
-    fn refuse_missing_store(&self) -> anyhow::Result<()> {
-        let path = self.data_dir.store();
-        if path.try_exists().with_context(|| format!("cannot look for `{}`", path.display()))? {
-            Ok(())
-        } else {
-            bail!(
-                "nothing is stored in `{}` yet: `rastro replay FILE` or `rastro run` fills it (another folder: --data-dir)",
-                self.data_dir.root().display()
-            )
-        }
+    pub(crate) async fn store_to_write(&self) -> anyhow::Result<Arc<dyn Store>> {
+        store::open(&self.config, &self.data_dir, Access::Change).await
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) async fn profile(context: &Context, action: ProfileAction) -> anyhow:
 }
 
 async fn list(context: &Context, json: bool) -> anyhow::Result<()> {
-    let profiles = context.store_to_read()?.profiles().await?;
+    let profiles = context.store_to_read().await?.profiles().await?;
     if json {
         return output::json(&profiles);
     }
@@ -57,7 +57,7 @@ async fn list(context: &Context, json: bool) -> anyhow::Result<()> {
 
 async fn delete(context: &Context, profile: &str, json: bool) -> anyhow::Result<()> {
     let reference = ProfileReference::parse(profile)?;
-    let deleted = context.store_to_write()?.delete_profile(&reference.name, reference.version).await?;
+    let deleted = context.store_to_write().await?.delete_profile(&reference.name, reference.version).await?;
     if deleted == 0 {
         anyhow::bail!("no profile `{reference}`; `rastro profile list` lists what there is");
     }

@@ -21,6 +21,7 @@ use rastro_agent::{LogWriter, LogWriterConfig, RecordingOptions, ReplayPlan, Rep
 use super::Context;
 use crate::{
     args::{ReplayArgs, Table},
+    data_dir::Part,
     output::progress,
     roles::{Pipeline, Roles, agent, glob_of},
 };
@@ -32,7 +33,7 @@ pub(super) async fn replay(context: &Context, arguments: &ReplayArgs) -> anyhow:
     rastro_model::dataset::check_name(&dataset).context("`--dataset`")?;
     let (options, speed) = (options(arguments, &dataset)?, speed(&arguments.speed)?);
     let plan = ReplayPlan::new(&arguments.files, options, speed)?;
-    let _ownership = context.data_dir.own("replay")?;
+    let _ownership = context.data_dir.own("replay", &[Part::Embedded, Part::Checkpoint])?;
     let workspace = Workspace::open(&context.data_dir, plan.identity())?;
     let mut pipeline =
         Pipeline::start_on(context, Roles::BEHIND_LOGS, vec![glob_of(workspace.logs())?]).await?;

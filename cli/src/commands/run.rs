@@ -10,7 +10,7 @@ use crate::roles::Pipeline;
 pub(super) use crate::roles::Roles;
 
 pub(super) async fn run(context: &Context, roles: Roles) -> anyhow::Result<ExitCode> {
-    let _ownership = context.data_dir.own(roles.name())?;
+    let _ownership = context.data_dir.own(roles.name(), &roles.parts(&context.config))?;
     let config = &context.config;
     if roles.agent {
         std::fs::create_dir_all(config.log_dir())

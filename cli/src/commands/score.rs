@@ -51,7 +51,8 @@ pub(super) async fn score(context: &Context, arguments: &ScoreArgs) -> anyhow::R
         );
     }
     let settings = Settings::new(&context.config)?;
-    let store = if arguments.dry_run { context.store_to_read()? } else { context.store_to_write()? };
+    let store =
+        if arguments.dry_run { context.store_to_read().await? } else { context.store_to_write().await? };
     let targets = targets(&store.datasets().await?, &arguments.dataset)?;
     let models = models(context, arguments)?;
     let mut profiles = ChosenProfiles::new(&store, &settings, arguments.profile.as_deref(), models).await?;

@@ -43,7 +43,7 @@ pub(super) async fn train(context: &Context, arguments: &TrainArgs) -> anyhow::R
     let options = TrainingOptions { models: models(&settings, context, arguments)?, ..settings.training() };
     let (from_ns, to_ns) =
         (time("--from", arguments.from.as_deref())?, time("--to", arguments.to.as_deref())?);
-    let store = context.store_to_write()?;
+    let store = context.store_to_write().await?;
     let datasets = store.datasets().await?;
     let begun = Instant::now();
 

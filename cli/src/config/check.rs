@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Config;
+use super::{Config, Document, Roll};
 
 /// One sentence about the first value that cannot be used, naming its key.
 pub(crate) fn check(config: &Config) -> Result<(), String> {
@@ -11,6 +11,11 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
     };
     rastro_model::dataset::check_name(&config.dataset.name)
         .map_err(|error| format!("configuration key `dataset.name`: {error}"))?;
+    ensure(
+        Roll::parse(&config.dataset.roll).is_some(),
+        "dataset.roll",
+        "\"1d\", hours that divide a day (\"1h\", \"12h\"), or a number of documents (\"5000000 docs\")",
+    )?;
     ensure(!config.data_dir.as_os_str().is_empty(), "data_dir", "a folder")?;
     tracing_subscriber::EnvFilter::try_new(&config.log.level)
         .map_err(|error| format!("configuration key `log.level`: {error}"))?;
@@ -53,6 +58,8 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
         "transformer.rollup_interval",
         "at least 1s",
     )?;
+    documents(config)?;
+    config.store.check()?;
     ensure(
         config.analyzer.windows.iter().all(|window| (2..=16).contains(window)),
         "analyzer.windows",
@@ -74,6 +81,33 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
         "analyzer.completeness",
         "a share between 0 and 1, such as 0.999",
     )?;
+    Ok(())
+}
+
+fn documents(config: &Config) -> Result<(), String> {
+    let asked = |document: Document| config.transformer.documents.contains(&document);
+    if !asked(Document::Segment) {
+        return Err("configuration key `transformer.documents`: expected \"segment\" among them: it is what is analysed"
+            .to_owned());
+    }
+    for (document, name) in [(Document::Call, "call"), (Document::Window, "window")] {
+        if asked(document) && config.store.is_embedded() {
+            return Err(format!(
+                "configuration key `transformer.documents`: \"{name}\" needs an Elasticsearch (`store.urls`): the embedded store keeps no JSON"
+            ));
+        }
+    }
+    let windows = &config.transformer.windows;
+    let distinct: std::collections::BTreeSet<_> = windows.iter().collect();
+    if windows.is_empty()
+        || distinct.len() != windows.len()
+        || !windows.iter().all(|size| (2..=100_000).contains(size))
+    {
+        return Err(
+            "configuration key `transformer.windows`: expected different sizes from 2 to 100000 calls"
+                .to_owned(),
+        );
+    }
     Ok(())
 }
 

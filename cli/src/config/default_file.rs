@@ -11,8 +11,11 @@ data_dir = "rastro-data"
 node = ""
 
 [dataset]
-# Dataset of the calls whose log file names none. Its indices are <name>-<yyyy.mm.dd>.
+# Dataset of the calls whose log file names none.
 name = "default"
+# When a dataset gets its next index: every day ("1d": <name>-<yyyy.mm.dd>), every few hours ("1h", "12h": any divisor of a day,
+# <name>-<yyyy.mm.dd.hh>), or by the number of its documents ("5000000 docs": <name>-<nnnnnn>).
+roll = "1d"
 
 [log]
 # error, warn, info, debug, trace, or a filter such as "info,rastro_shipper=debug"
@@ -74,6 +77,36 @@ format = "rocha"
 rollup_interval = "10s"
 # Whose arguments are kept for people: "relevant" (calls that matter to security), "all", "none".
 keep_arguments = "relevant"
+# Which documents are made: "segment" (calls in columns: what is analysed, so always there), "rollup" (sums by container, call and
+# interval: what dashboards draw), "call" (one document a call, in <index>-events) and "window" (one document of numbers for every
+# window, in <index>-windows, for learners outside). The last two need an Elasticsearch.
+documents = ["segment", "rollup"]
+# Sizes of the windows of "window" documents: consecutive calls of one thread of one segment; what is left over is a shorter window.
+windows = [100]
+
+[store]
+# Nodes of an Elasticsearch, as in ["https://10.0.0.2:9200"]; [] is the embedded store in the data directory.
+urls = []
+username = ""
+# The password comes from a file, or from the environment: RASTRO_STORE__PASSWORD. An API key from a file takes the place of both
+# user and password. None is ever printed.
+password_file = ""
+api_key_file = ""
+# Certificates (PEM) that may vouch for an https:// server; "" takes the machine's.
+ca_file = ""
+# Begins the names of the indices that are Rastro's own (rastro-alarms, rastro-profiles, …).
+prefix = "rastro"
+# Copies of every index beside the first: 0 for one node, 1 where a node may be lost.
+replicas = 0
+# Size of one bulk write, and how many are underway at a time.
+bulk_bytes = "5.0 MiB"
+bulk_concurrency = 4
+
+[store.retention]
+# Indices whose last call is older than max_age ("30days") are removed with everything that belongs to them, and the oldest ones
+# while all together are larger than max_size ("500 GiB"); never a dataset's newest. "" keeps everything.
+max_age = ""
+max_size = ""
 
 [analyzer]
 # Detectors, each run with every window size (calls); "stide:n=6" fixes its own.
@@ -92,6 +125,10 @@ learning = "auto"
 completeness = 0.999
 learning_min_calls = 100000
 learning_min_time = "1h"
+
+[compat]
+# Numbers of "call" documents are JSON strings, as Rocha et al. published them.
+numbers_as_strings = false
 "#;
 
 #[cfg(test)]

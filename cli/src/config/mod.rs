@@ -6,6 +6,8 @@
 mod check;
 mod default_file;
 mod load;
+mod roll;
+mod store;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -15,6 +17,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) use check::format_of;
 pub(crate) use default_file::DEFAULT_FILE;
 pub(crate) use load::{Sources, load};
+pub(crate) use roll::Roll;
+pub(crate) use store::StoreConfig;
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,8 +42,12 @@ pub(crate) struct Config {
     pub(crate) broker: BrokerConfig,
     /// Lines to segments.
     pub(crate) transformer: TransformerConfig,
+    /// Where everything ends up.
+    pub(crate) store: StoreConfig,
     /// Segments to scores.
     pub(crate) analyzer: AnalyzerConfig,
+    /// For those who come from other systems.
+    pub(crate) compat: CompatConfig,
 }
 
 /// `[dataset]`
@@ -48,6 +56,16 @@ pub(crate) struct Config {
 pub(crate) struct DatasetConfig {
     /// Name of the dataset where a log file names none.
     pub(crate) name: String,
+    /// When a dataset gets its next index: `1d`, `1h` (any divisor of a day), or `5000000 docs`.
+    pub(crate) roll: String,
+}
+
+/// `[compat]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CompatConfig {
+    /// Numbers of per-call documents are JSON strings, as Rocha et al. published them.
+    pub(crate) numbers_as_strings: bool,
 }
 
 /// `[log]`
@@ -155,6 +173,24 @@ pub(crate) struct TransformerConfig {
     pub(crate) rollup_interval: Duration,
     /// Whose arguments are kept for people: of calls that matter to security, of all, of none.
     pub(crate) keep_arguments: KeepArguments,
+    /// Which documents are made.
+    pub(crate) documents: Vec<Document>,
+    /// Sizes of the windows of `window` documents, calls.
+    pub(crate) windows: Vec<u32>,
+}
+
+/// A kind of document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Document {
+    /// An ordered run of calls of one container: what is analysed.
+    Segment,
+    /// Sums by container, call and interval.
+    Rollup,
+    /// One call.
+    Call,
+    /// One window of calls as numbers.
+    Window,
 }
 
 /// Which calls' arguments are kept in segments.
@@ -217,14 +253,16 @@ impl Default for Config {
             shipper: ShipperConfig::default(),
             broker: BrokerConfig::default(),
             transformer: TransformerConfig::default(),
+            store: StoreConfig::default(),
             analyzer: AnalyzerConfig::default(),
+            compat: CompatConfig::default(),
         }
     }
 }
 
 impl Default for DatasetConfig {
     fn default() -> Self {
-        Self { name: "default".to_owned() }
+        Self { name: "default".to_owned(), roll: "1d".to_owned() }
     }
 }
 
@@ -288,6 +326,8 @@ impl Default for TransformerConfig {
             format: "rocha".to_owned(),
             rollup_interval: Duration::from_secs(10),
             keep_arguments: KeepArguments::Relevant,
+            documents: vec![Document::Segment, Document::Rollup],
+            windows: vec![100],
         }
     }
 }
@@ -325,6 +365,11 @@ impl Config {
         } else {
             self.node.clone()
         }
+    }
+
+    /// When a dataset gets its next index. The configuration has been checked, so that every day is what is left to assume.
+    pub(crate) fn roll(&self) -> Roll {
+        Roll::parse(&self.dataset.roll).unwrap_or(Roll::ByTime(rastro_transformer::IndexNames::Daily))
     }
 
     /// Specifications of the models that the detectors and window sizes make: `stide:n=6`, `stide:n=10`, …

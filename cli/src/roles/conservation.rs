@@ -14,9 +14,13 @@ use tokio_util::sync::CancellationToken;
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Sets the gauges now and then until `shutdown`.
-pub(super) async fn watch(store: Arc<dyn Store>, broker: Arc<dyn Broker>, shutdown: CancellationToken) {
+pub(super) async fn watch(
+    store: Option<Arc<dyn Store>>,
+    broker: Option<Arc<dyn Broker>>,
+    shutdown: CancellationToken,
+) {
     loop {
-        if let Err(error) = measure(store.as_ref(), broker.as_ref()).await {
+        if let Err(error) = measure(store.as_deref(), broker.as_deref()).await {
             tracing::debug!(error = %format!("{error:#}"), "conservation could not be measured");
         }
         tokio::select! {
@@ -26,7 +30,19 @@ pub(super) async fn watch(store: Arc<dyn Store>, broker: Arc<dyn Broker>, shutdo
     }
 }
 
-async fn measure(store: &dyn Store, broker: &dyn Broker) -> anyhow::Result<()> {
+async fn measure(store: Option<&dyn Store>, broker: Option<&dyn Broker>) -> anyhow::Result<()> {
+    if let Some(broker) = broker {
+        // Asking for the depth is what makes the broker tell it (`rastro_broker_queue_…`).
+        let depth = broker.depth().await?;
+        metrics::gauge!("rastro_broker_queue_limit_bytes").set(depth.limit_bytes as f64);
+    }
+    match store {
+        Some(store) => measure_store(store).await,
+        None => Ok(()),
+    }
+}
+
+async fn measure_store(store: &dyn Store) -> anyhow::Result<()> {
     let datasets = store.datasets().await?;
     let tally: Tally = datasets.iter().map(|dataset| dataset.tally).sum();
     let lost_lines: u64 = datasets.iter().map(|dataset| dataset.lost_lines).sum();
@@ -46,8 +62,5 @@ async fn measure(store: &dyn Store, broker: &dyn Broker) -> anyhow::Result<()> {
     ] {
         metrics::gauge!(name).set(value as f64);
     }
-    // Asking for the depth is what makes the broker tell it (`rastro_broker_queue_…`).
-    let depth = broker.depth().await?;
-    metrics::gauge!("rastro_broker_queue_limit_bytes").set(depth.limit_bytes as f64);
     Ok(())
 }

@@ -5,8 +5,11 @@ pub(crate) mod analyzer;
 mod broker;
 mod conservation;
 mod pipeline;
+pub(crate) mod store;
 
 pub(crate) use pipeline::{Pipeline, glob_of};
+
+use crate::{config::Config, data_dir::Part};
 
 /// Which roles a process runs.
 #[expect(clippy::struct_excessive_bools, reason = "four roles, each of which runs or does not")]
@@ -36,6 +39,28 @@ impl Roles {
     pub(crate) const TRANSFORMER: Self = Self { transformer: true, ..Self::NONE };
     /// `rastro analyzer`
     pub(crate) const ANALYZER: Self = Self { analyzer: true, ..Self::NONE };
+
+    /// Whether they write to the store or read from it.
+    pub(crate) const fn needs_store(self) -> bool {
+        self.transformer || self.analyzer
+    }
+
+    /// Whether they write to the queue or read from it.
+    pub(crate) const fn needs_broker(self) -> bool {
+        self.shipper || self.transformer
+    }
+
+    /// Parts of the data directory that they work with alone.
+    pub(crate) fn parts(self, config: &Config) -> Vec<Part> {
+        let has_queue = self.needs_broker() && config.broker.urls.is_empty();
+        let has_store = self.needs_store() && config.store.is_embedded();
+        let parts = [
+            (has_queue || has_store, Part::Embedded),
+            (self.shipper, Part::Checkpoint),
+            (self.agent, Part::Logs),
+        ];
+        parts.into_iter().filter(|(is_used, _)| *is_used).map(|(_, part)| part).collect()
+    }
 
     /// The word of the command that runs these roles.
     pub(crate) fn name(self) -> &'static str {

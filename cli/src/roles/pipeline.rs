@@ -1,24 +1,24 @@
-//! Roles on embedded parts: opened, started, drained and stopped in the right order.
+//! Roles on their parts: opened, started, drained and stopped in the right order.
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use rastro_broker::{Broker, RedisBroker, embedded::QueueState};
 use rastro_shipper::{Checkpoint, Shipper, ShipperConfig, ShipperHandle, stream_id};
-use rastro_store::{Store, embedded::EmbeddedStore};
-use rastro_transformer::{KeepArguments, TransformerConfig, role::RoleConfig};
+use rastro_store::Store;
+use rastro_transformer::{Documents, KeepArguments, TransformerConfig, role::RoleConfig};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Roles, agent,
     analyzer::{self, AnalyzerHandle},
-    broker::{self, OpenedBroker},
-    conservation,
+    broker, conservation,
+    store::{self, Access},
 };
 use crate::{
     commands::Context,
-    config::{self, Config},
+    config::{self, Config, Document},
     observe::{Health, RoleState, Server},
 };
 
@@ -26,9 +26,10 @@ type Ended = (&'static str, anyhow::Result<()>);
 
 /// Roles at work.
 pub(crate) struct Pipeline {
-    /// Where everything ends up.
-    pub(crate) store: Arc<dyn Store>,
-    broker: Arc<dyn Broker>,
+    /// Where everything ends up; a shipper has none.
+    store: Option<Arc<dyn Store>>,
+    /// The queue; an analyzer has none.
+    broker: Option<Arc<dyn Broker>>,
     redis: Option<Arc<RedisBroker>>,
     shipper: Option<ShipperHandle>,
     analyzer: Option<AnalyzerHandle>,
@@ -62,10 +63,18 @@ impl Pipeline {
         let health = Health::default();
         let server = Server::start(&config.observability, health.clone(), shutdown.clone()).await?;
 
-        let data_dir = context.data_dir.clone();
-        let store = tokio::task::spawn_blocking(move || EmbeddedStore::open(&data_dir.store())).await??;
-        let store: Arc<dyn Store> = Arc::new(store);
-        let OpenedBroker { broker, redis, queue } = broker::open(context).await?;
+        // Each process opens what its roles need, and no more: a node that ships to Redis has no way to the store.
+        let store = if roles.needs_store() {
+            Some(store::open(config, &context.data_dir, Access::Fill).await?)
+        } else {
+            None
+        };
+        let mut queue = QueueState::Sound;
+        let (mut broker, mut redis) = (None, None);
+        if roles.needs_broker() {
+            let opened = broker::open(context).await?;
+            (broker, redis, queue) = (Some(opened.broker), opened.redis, opened.queue);
+        }
 
         let mut pipeline = Self {
             store,
@@ -86,8 +95,7 @@ impl Pipeline {
             pipeline.start_transformer(config)?;
         }
         if roles.analyzer {
-            let (handle, role) =
-                analyzer::role(Arc::clone(&pipeline.store), config, pipeline.shutdown.clone())?;
+            let (handle, role) = analyzer::role(pipeline.store()?, config, pipeline.shutdown.clone())?;
             pipeline.analyzer = Some(handle);
             pipeline.spawn("analyzer", role);
         }
@@ -98,10 +106,23 @@ impl Pipeline {
             );
         }
         if pipeline.server.is_some() {
-            let (store, broker) = (Arc::clone(&pipeline.store), Arc::clone(&pipeline.broker));
+            let (store, broker) = (pipeline.store.clone(), pipeline.broker.clone());
             tokio::spawn(conservation::watch(store, broker, pipeline.shutdown.clone()));
         }
         Ok(pipeline)
+    }
+
+    /// Where everything ends up.
+    pub(crate) fn store(&self) -> anyhow::Result<Arc<dyn Store>> {
+        self.store
+            .clone()
+            .context("these roles work without the store; this is a fault in Rastro, please report it")
+    }
+
+    fn broker(&self) -> anyhow::Result<Arc<dyn Broker>> {
+        self.broker
+            .clone()
+            .context("these roles work without the queue; this is a fault in Rastro, please report it")
     }
 
     fn spawn(&mut self, role: &'static str, work: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
@@ -135,7 +156,7 @@ impl Pipeline {
                 poll_interval: config.shipper.poll_interval,
                 ..ShipperConfig::default()
             },
-            Arc::clone(&self.broker),
+            self.broker()?,
         )?;
         if !matches!(queue, QueueState::Sound) {
             // The queue is new, so it knows no stream. What the shipper had handed over may have gone with the old one: what the
@@ -143,11 +164,15 @@ impl Pipeline {
             if let QueueState::Quarantined(aside) = queue {
                 tracing::error!(aside = %aside.display(), "the queue was damaged; what it held is shipped again from the log files");
             }
+            let store = match &self.store {
+                Some(store) => Arc::clone(store),
+                None => store::open(config, &context.data_dir, Access::Fill).await?,
+            };
             let mut stored = HashMap::new();
             let checkpoint = Checkpoint::load(&state_dir)?;
             for record in &checkpoint.streams {
                 let stream = stream_id(&checkpoint.node, &record.path);
-                if let Some(end) = self.store.stream_end(stream).await? {
+                if let Some(end) = store.stream_end(stream).await? {
                     stored.insert(stream, end);
                 }
             }
@@ -164,8 +189,20 @@ impl Pipeline {
 
     fn start_transformer(&mut self, config: &Config) -> anyhow::Result<()> {
         let format = config::format_of(&config.transformer.format)?;
+        let asked = |document| config.transformer.documents.contains(&document);
         let transformer = TransformerConfig {
             rollup_interval: config.transformer.rollup_interval,
+            rollups: asked(Document::Rollup),
+            documents: Documents {
+                calls: asked(Document::Call),
+                numbers_as_strings: config.compat.numbers_as_strings,
+                windows: if asked(Document::Window) {
+                    config.transformer.windows.clone()
+                } else {
+                    Vec::new()
+                },
+            },
+            index_names: config.roll().index_names(),
             keep_arguments: match config.transformer.keep_arguments {
                 config::KeepArguments::Relevant => KeepArguments::Relevant,
                 config::KeepArguments::All => KeepArguments::All,
@@ -174,7 +211,7 @@ impl Pipeline {
             ..TransformerConfig::new(format, config.dataset.name.clone())
         };
         let settings = RoleConfig::new(transformer);
-        let (broker, store) = (Arc::clone(&self.broker), Arc::clone(&self.store));
+        let (broker, store) = (self.broker()?, self.store()?);
         let shutdown = self.shutdown.clone();
         self.spawn("transformer", async move {
             rastro_transformer::role::run(broker, store, settings, shutdown).await.context("transformer")
@@ -210,7 +247,7 @@ impl Pipeline {
     /// Waits until everything in the log files is stored and scored.
     pub(crate) async fn drained(&mut self) -> anyhow::Result<()> {
         self.shipped().await?;
-        let (broker, analyzer) = (Arc::clone(&self.broker), self.analyzer.clone());
+        let (broker, analyzer) = (self.broker()?, self.analyzer.clone());
         let work = async {
             while broker.depth().await?.chunks > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -2,32 +2,20 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read},
+    io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use bytesize::ByteSize;
 use rastro_store::Store;
-use rustix::fs::{Access, FlockOperation};
+use rustix::fs::Access;
 
 use super::{Context, check::Check};
-use crate::{data_dir::DataDir, output::text};
+use crate::output::text;
 
 /// Free bytes below which a start makes no sense.
 const LEAST_FREE: u64 = 64 << 20;
-
-/// Who runs on the data directory, if someone does.
-pub(super) fn owner(data_dir: &DataDir) -> Option<String> {
-    let mut file = File::open(data_dir.root().join("lock")).ok()?;
-    // A shared lock, for an instant: it is refused while a role holds the directory.
-    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
-        return None;
-    }
-    let mut owner = String::new();
-    let _ = file.read_to_string(&mut owner);
-    Some(if owner.trim().is_empty() { "another process".to_owned() } else { owner.trim().to_owned() })
-}
 
 /// Data directory, room on its disk, log folder, queue.
 pub(super) fn folders(context: &Context, owner: Option<&str>) -> Vec<Check> {
@@ -160,7 +148,7 @@ pub(super) async fn store(context: &Context) -> Vec<Check> {
     if !context.data_dir.store().exists() {
         return vec![Check::ok(NAME, "none yet: the first `rastro replay` or `rastro run` makes it")];
     }
-    let store = match context.store_to_read() {
+    let store = match context.store_to_read().await {
         Ok(store) => store,
         Err(error) => return vec![unusable(&error)],
     };
@@ -222,17 +210,6 @@ fn nearest_folder(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
     use crate::commands::doctor::check::State;
-
-    #[test]
-    fn the_owner_of_a_data_directory_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let data_dir = DataDir::new(&folder.path().join("data"));
-        assert_eq!(owner(&data_dir), None);
-        let ownership = data_dir.own("run").unwrap();
-        assert!(owner(&data_dir).unwrap().contains("`rastro run` (pid "));
-        drop(ownership);
-        assert_eq!(owner(&data_dir), None);
-    }
 
     #[test]
     fn a_data_directory_is_judged_by_what_this_user_may_do() {

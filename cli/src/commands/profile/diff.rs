@@ -10,7 +10,7 @@ use crate::output::{self, text};
 const LISTED_WINDOWS: usize = 10;
 
 pub(super) async fn diff(context: &Context, before: &str, after: &str, json: bool) -> anyhow::Result<()> {
-    let store = context.store_to_read()?;
+    let store = context.store_to_read().await?;
     let (before_reference, before) = ProfileReference::parse(before)?.load(store.as_ref()).await?;
     let (after_reference, after) = ProfileReference::parse(after)?.load(store.as_ref()).await?;
     let diff = before.diff(&after, LISTED_WINDOWS);

@@ -15,7 +15,7 @@ const LISTED_CALLS: usize = 15;
 const LISTED_SOURCES: usize = 10;
 
 pub(super) async fn show(context: &Context, profile: &str, json: bool) -> anyhow::Result<()> {
-    let store = context.store_to_read()?;
+    let store = context.store_to_read().await?;
     let (reference, profile) = ProfileReference::parse(profile)?.load(store.as_ref()).await?;
     let budget = context.config.analyzer.false_alarms_per_day;
     if json {

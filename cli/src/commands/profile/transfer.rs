@@ -18,7 +18,7 @@ use crate::output::{self, text};
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
 pub(super) async fn export(context: &Context, profile: &str, output: &Path) -> anyhow::Result<()> {
-    let stored = ProfileReference::parse(profile)?.resolve(context.store_to_read()?.as_ref()).await?;
+    let stored = ProfileReference::parse(profile)?.resolve(context.store_to_read().await?.as_ref()).await?;
     if output == Path::new("-") {
         std::io::stdout().lock().write_all(&stored.bytes)?;
         return Ok(());
@@ -54,7 +54,7 @@ pub(super) async fn merge(
     json: bool,
 ) -> anyhow::Result<()> {
     let into = plain_name(into)?;
-    let store = context.store_to_read()?;
+    let store = context.store_to_read().await?;
     let mut merged: Option<Profile> = None;
     for text in profiles {
         let (_, profile) = ProfileReference::parse(text)?.load(store.as_ref()).await?;
@@ -72,7 +72,7 @@ pub(super) async fn merge(
 
 async fn put(context: &Context, profile: &Profile, json: bool, what: &str) -> anyhow::Result<()> {
     let stored = to_store(profile);
-    let version = context.store_to_write()?.put_profile(&stored).await?;
+    let version = context.store_to_write().await?.put_profile(&stored).await?;
     let reference = ProfileRef { name: profile.name.clone(), version };
     if json {
         return output::json(&json!({

@@ -46,7 +46,8 @@ impl Report {
         dataset: &str,
         begun: Instant,
     ) -> anyhow::Result<Self> {
-        let store = pipeline.store.as_ref();
+        let store = pipeline.store()?;
+        let store = store.as_ref();
         let node = context.config.node();
         let streams: Vec<StreamId> =
             workspace.log_files()?.iter().map(|path| rastro_shipper::stream_id(&node, path)).collect();
@@ -174,6 +175,6 @@ pub(super) async fn keep_labels(
             label: label.kind.clone(),
         })
         .collect();
-    pipeline.store.put_labels(dataset, &labels).await?;
+    pipeline.store()?.put_labels(dataset, &labels).await?;
     Ok(())
 }

@@ -76,11 +76,11 @@ impl Rarities {
         let mut rarities = Self { given: None, store: None, names: BTreeSet::new(), read: HashMap::new() };
         if let Some(profile) = profile {
             let (_, profile) =
-                ProfileReference::parse(profile)?.load(context.store_to_read()?.as_ref()).await?;
+                ProfileReference::parse(profile)?.load(context.store_to_read().await?.as_ref()).await?;
             rarities.given = Some(Known::new(&profile));
-        } else if context.data_dir.store().is_file() {
+        } else if !context.config.store.is_embedded() || context.data_dir.store().is_file() {
             // Without a store there is no profile, and calls are shown all the same.
-            let store = context.store_to_read()?;
+            let store = context.store_to_read().await?;
             rarities.names =
                 store.profiles().await?.into_iter().map(|summary| summary.profile.name).collect();
             rarities.store = Some(store);
