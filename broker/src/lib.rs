@@ -7,10 +7,11 @@ pub mod chunk;
 pub mod embedded;
 pub mod redis;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rastro_model::{Position, StreamId};
+use tokio::sync::watch;
 
 pub use self::redis::{RedisBroker, RedisConfig, RedisError};
 pub use chunk::{Chunk, ChunkError, Payload};
@@ -30,7 +31,7 @@ pub enum BrokerError {
     },
     /// A chunk does not fit where its stream stands and is no repeat either.
     #[error(
-        "stream {stream}: a chunk follows {previous}, but the broker holds the stream up to {held}; restart the shipper so that it resumes from there"
+        "stream {stream}: a chunk follows {previous}, but the broker holds the stream up to {held}; the shipper has to go on from there"
     )]
     OutOfOrder {
         /// The stream.
@@ -108,4 +109,17 @@ pub trait Broker: Send + Sync {
 
     /// How full it is.
     async fn depth(&self) -> Result<Depth, BrokerError>;
+
+    /// What was accepted before this moment survives a power loss, too. A broker whose server writes to its disk later than it answers
+    /// is behind; until then, nobody may throw away what the chunks were made from.
+    fn durable_before(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// Changes when the broker has found that chunks which it had accepted are gone, and that it cannot bring them back by itself: the
+    /// streams stand where [`stream_end`](Self::stream_end) says, and are to be shipped again from there. Never changes for a broker
+    /// that does not lose.
+    fn regressions(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
 }

@@ -27,7 +27,9 @@
 //! # A Redis that comes back without its last writes
 //! With `appendfsync everysec` a power loss takes back a second. What this process had accepted in the last seconds it remembers and sends again,
 //! the same chunks at the same places, whenever it makes a new connection or sees a stream behind where it was. Beyond that
-//! (a snapshot restored, or the sender lost at the same moment) the chunks are the shipper's to read again: it is told [`BrokerError::OutOfOrder`], or [`Broker::stream_end`].
+//! (more than it remembers, a snapshot restored, the sender lost at the same moment) the chunks are the shipper's to read again: it is told by
+//! [`Broker::regressions`] and [`BrokerError::OutOfOrder`], or asks [`Broker::stream_end`] when it starts. So that the files are still there,
+//! [`Broker::durable_before`] stays behind by [`RedisConfig::resend_window`], during which the same Redis must have gone on answering.
 //!
 //! # Where
 //! One server, `redis://` or `rediss://`; or Sentinels and a master's name; or nodes of a cluster, where one namespace lives on one node
@@ -52,12 +54,12 @@ use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use rastro_model::StreamId;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::{Broker, BrokerError, Chunk, Delivery, Depth, StreamEnd};
 use consumer::Consumer;
@@ -174,7 +176,9 @@ impl Broker for RedisBroker {
             keys::decode_end(&text)
                 .ok_or_else(|| RedisError::unexpected(&address.unwrap_or_default(), "the end of a stream"))
         };
-        Ok(text.map(end).transpose()?)
+        let end = text.map(end).transpose()?;
+        self.core.recent().set_end(stream, end.map(|end| end.position));
+        Ok(end)
     }
 
     /// As the trait says, of the partitions that this consumer leases. While Redis cannot be reached it waits for it within `wait`
@@ -191,6 +195,14 @@ impl Broker for RedisBroker {
     async fn release(&self, ids: &[u64]) -> Result<(), BrokerError> {
         self.consumer.release(ids);
         Ok(())
+    }
+
+    fn durable_before(&self) -> Instant {
+        self.core.recent().durable_before()
+    }
+
+    fn regressions(&self) -> watch::Receiver<u64> {
+        self.core.regressions.subscribe()
     }
 
     /// As the trait says; one attempt, so that it can tell whether Redis answers.

@@ -1,7 +1,7 @@
 //! The shipper's memory across runs: which files it knows, how far each is shipped.
 //!
 //! `checkpoint.json` is replaced as a whole: written beside, synced, renamed. The one before stays as `checkpoint.previous.json`, so
-//! that one of the two is always whole. The numbers follow the broker's acknowledgement and may lag behind it; where a stream stands,
+//! that one of the two is always whole. The numbers follow what the broker has acknowledged for good and may lag behind that; where a stream stands,
 //! the broker says. What only the checkpoint knows is which file a generation is, and that is on disk before the first chunk
 //! of the generation leaves.
 
@@ -47,7 +47,7 @@ pub struct StreamRecord {
     /// Path of the stream; one that is not UTF-8 is written as `hex:…`.
     #[serde(serialize_with = "write_path", deserialize_with = "read_path")]
     pub path: PathBuf,
-    /// End of the last chunk that the broker has acknowledged.
+    /// End of the last chunk that the broker has acknowledged and cannot lose any more.
     pub position: Position,
     /// Lines of the stream before it.
     pub next_line: u64,

@@ -54,6 +54,14 @@ pub(crate) struct RoundOutput {
     pub(crate) wake_at: Instant,
 }
 
+/// What outlives a follower.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) totals: Totals,
+    pub(crate) drains: Vec<oneshot::Sender<Totals>>,
+}
+
 pub(crate) struct Follower {
     pub(crate) config: Arc<ShipperConfig>,
     pub(crate) discovery: Discovery,
@@ -93,7 +101,7 @@ impl Follower {
         config: Arc<ShipperConfig>,
         broker: Arc<dyn Broker>,
         rewind: Option<HashMap<StreamId, (Position, u64)>>,
-        status: watch::Sender<Status>,
+        carried: Carried,
         buffers: Buffers,
         runtime: Handle,
     ) -> Result<Self, ShipperError> {
@@ -115,7 +123,7 @@ impl Follower {
             watch: Watch::new(),
             broker,
             runtime,
-            status,
+            status: carried.status,
             rewind,
             streams: Vec::new(),
             by_path: HashMap::new(),
@@ -128,10 +136,10 @@ impl Follower {
             dirty: VecDeque::new(),
             touched: BTreeSet::new(),
             unreadable: HashMap::new(),
-            totals: Totals::default(),
+            totals: carried.totals,
             scans: 0,
             next_poll: Instant::now(),
-            drains: Vec::new(),
+            drains: carried.drains,
             checkpoint_due: None,
             checkpoint_failed: false,
             open_files: 0,
@@ -375,6 +383,10 @@ impl Follower {
     /// Writes the checkpoint; returns whether that went well.
     fn save_checkpoint(&mut self) -> bool {
         self.checkpoint_due = None;
+        let durable_before = self.broker.durable_before();
+        for stream in self.streams.iter_mut().flatten() {
+            stream.settle(durable_before);
+        }
         let live = self.streams.iter().flatten().map(Stream::record);
         let mut streams: Vec<StreamRecord> = live.chain(self.records.values().cloned()).collect();
         streams.sort_by(|a, b| a.path.cmp(&b.path));
@@ -388,11 +400,20 @@ impl Follower {
             return false;
         }
         self.checkpoint_failed = false;
+        if self.streams.iter().flatten().any(|stream| !stream.undurable.is_empty()) {
+            self.checkpoint_due = Some(Instant::now() + self.config.checkpoint_interval);
+        }
         for tail in self.streams.iter_mut().flatten().flat_map(|stream| &mut stream.tails) {
             // An empty file is known by its place alone, which a later file may get.
             tail.announced = tail.fingerprint.head_length > 0;
         }
         true
+    }
+
+    /// Ends here, for another follower to go on from where the broker stands.
+    pub(crate) fn give_way(mut self) -> Carried {
+        self.save_checkpoint();
+        Carried { status: self.status, totals: self.totals, drains: self.drains }
     }
 
     /// Writes what is left to be written at the end.

@@ -38,7 +38,7 @@ impl Stream {
 
     /// Forgets finished files that are no longer on the disk, and nothing that could be asked for again.
     pub(crate) fn forget_finished(&mut self, is_present: impl Fn((u64, u64)) -> bool) {
-        let needed_from = self.acknowledged.position.generation;
+        let needed_from = self.durable.position.generation;
         let current: Vec<(u64, u64)> = self.tails.iter().map(|tail| tail.fingerprint.identity()).collect();
         let mut index = 0;
         let length = self.finished.len();
@@ -88,7 +88,7 @@ impl Stream {
         generations.extend(self.tails.iter().map(Tail::record));
         // A file that was lost may have been given up before one that is older was read to its end.
         generations.sort_by_key(|record| record.generation);
-        // A gap that is not acknowledged is found again at the file that its chunk was cut from.
+        // A gap that is not durable is found again at the file that its chunk was cut from.
         for (end, gap) in self.gaps_in_flight.iter().rev() {
             if let Some(record) = generations.iter_mut().find(|record| record.generation == end.generation) {
                 let later = record.gap.take();
@@ -100,9 +100,9 @@ impl Stream {
         }
         StreamRecord {
             path: self.path.clone(),
-            position: self.acknowledged.position,
-            next_line: self.acknowledged.next_line,
-            anchor: self.acknowledged.anchor,
+            position: self.durable.position,
+            next_line: self.durable.next_line,
+            anchor: self.durable.anchor,
             gap: self.untold_gap.clone(),
             floor_ns: self.floor_ns,
             generations,

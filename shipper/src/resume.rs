@@ -5,7 +5,7 @@ use std::{
     fs::{File, Metadata},
     io,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use rastro_broker::StreamEnd;
@@ -398,6 +398,12 @@ pub(crate) fn resume(
     // A log that was never followed is read with its rotated files, as far as they are there.
     let last_ns = stream.tails.back().map(|tail| tail.modified_ns);
     push_arrivals(&mut stream, claims, last_ns.or(newest_known_ns), knowledge.alone)?;
+    if let Some(record) = record.as_ref().filter(|record| record.position < stream.acknowledged.position) {
+        // What the broker has beyond it may have been accepted a moment ago.
+        let StreamRecord { position, next_line, anchor, .. } = *record;
+        stream.durable = Place { position, next_line, anchor };
+        stream.undurable.push_back((Instant::now(), stream.acknowledged));
+    }
     Ok(stream)
 }
 

@@ -22,13 +22,16 @@ use tokio::{
 
 use crate::{
     ShipperConfig, ShipperError, ShipperHandle, Status, Totals,
-    follower::{Follower, RoundInput, RoundOutput},
+    follower::{Carried, Follower, RoundInput, RoundOutput},
     status::Request,
     stream::{Cutting, Place},
 };
 
 /// Chunks in one append at most.
 const APPEND_AT_ONCE: usize = 32;
+
+/// How long to wait before going on from where a broker stands that has lost chunks: at first, and at most.
+const REWIND_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// Follows files and ships their lines into a broker. See the [crate documentation](crate).
 pub struct Shipper {
@@ -114,47 +117,78 @@ impl Shipper {
 
     /// Follows and ships until `shutdown` is ready, then writes a last checkpoint.
     ///
+    /// Where the broker has lost what it had accepted, shipping goes on from where it stands now.
+    ///
     /// If the returned future is dropped, everything stops as by kill -9: nothing is lost, and what was in flight is sent again.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<Totals, ShipperError> {
-        let Self { config, broker, rewind, status, handle: _, requests } = self;
+        let Self { config, broker, rewind, status, handle: _, mut requests } = self;
+        tokio::pin!(shutdown);
         let buffers = Buffers::default();
-        let starting = {
-            let (config, broker, buffers) = (Arc::clone(&config), Arc::clone(&broker), buffers.clone());
-            let runtime = Handle::current();
-            spawn_blocking(move || Follower::start(config, broker, rewind, status, buffers, runtime))
-        };
-        let follower = Box::new(starting.await.map_err(interrupted)??);
-        let running = Running {
-            descriptor: follower.watch_descriptor(),
-            follower: Some(follower),
-            config,
-            broker,
-            buffers,
-            requests,
-            armed: None,
-            round: None,
-            compressing: VecDeque::new(),
-            ready: Vec::new(),
-            appending: None,
-            appended: Vec::new(),
-            acknowledged: Vec::new(),
-            in_flight: 0,
-            input: RoundInput::default(),
-            has_more: false,
-            has_reports: false,
-            wake_at: Instant::now(),
-            not_before: Instant::now(),
-            next_gauges: Instant::now(),
-        };
-        running.run(shutdown).await
+        let mut carried = Carried { status, totals: Totals::default(), drains: Vec::new() };
+        let mut pause = REWIND_PAUSES.0;
+        loop {
+            let begun = Instant::now();
+            // Before the broker is asked where streams stand: what changes afterwards is seen.
+            let regressions = broker.regressions();
+            let starting = {
+                let (config, broker, buffers) = (Arc::clone(&config), Arc::clone(&broker), buffers.clone());
+                let (rewind, runtime) = (rewind.clone(), Handle::current());
+                spawn_blocking(move || Follower::start(config, broker, rewind, carried, buffers, runtime))
+            };
+            let follower = Box::new(starting.await.map_err(interrupted)??);
+            let running = Running {
+                descriptor: follower.watch_descriptor(),
+                follower: Some(follower),
+                config: Arc::clone(&config),
+                broker: Arc::clone(&broker),
+                buffers: buffers.clone(),
+                requests: &mut requests,
+                armed: None,
+                round: None,
+                compressing: VecDeque::new(),
+                ready: Vec::new(),
+                appending: None,
+                appended: Vec::new(),
+                acknowledged: Vec::new(),
+                in_flight: 0,
+                input: RoundInput::default(),
+                has_more: false,
+                has_reports: false,
+                wake_at: Instant::now(),
+                not_before: Instant::now(),
+                next_gauges: Instant::now(),
+            };
+            match running.run(regressions, shutdown.as_mut()).await? {
+                Ended::Done(totals) => return Ok(totals),
+                Ended::Behind(left) => carried = left,
+            }
+            metrics::counter!("rastro_shipper_rewinds_total").increment(1);
+            pause = if begun.elapsed() > REWIND_PAUSES.1 * 2 {
+                REWIND_PAUSES.0
+            } else {
+                (pause * 2).min(REWIND_PAUSES.1)
+            };
+            tokio::select! {
+                () = shutdown.as_mut() => return Ok(carried.totals),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
     }
 }
 
-struct Running {
+/// How a run came to its end.
+enum Ended {
+    /// It was told to.
+    Done(Totals),
+    /// The broker does not hold what was shipped: shipping has to go on from where it stands.
+    Behind(Carried),
+}
+
+struct Running<'a> {
     config: Arc<ShipperConfig>,
     broker: Arc<dyn Broker>,
     buffers: Buffers,
-    requests: mpsc::UnboundedReceiver<Request>,
+    requests: &'a mut mpsc::UnboundedReceiver<Request>,
     descriptor: Option<Arc<OwnedFd>>,
     /// Registered only while there is nothing to read: between two looks no report wakes anybody.
     armed: Option<Receiver>,
@@ -177,18 +211,43 @@ struct Running {
     next_gauges: Instant,
 }
 
-impl Running {
-    async fn run(mut self, shutdown: impl Future<Output = ()> + Send) -> Result<Totals, ShipperError> {
-        tokio::pin!(shutdown);
+impl Running<'_> {
+    async fn run(
+        mut self,
+        mut regressions: watch::Receiver<u64>,
+        mut shutdown: Pin<&mut (impl Future<Output = ()> + Send)>,
+    ) -> Result<Ended, ShipperError> {
         loop {
             self.start_append();
             self.start_round();
             tokio::select! {
-                () = &mut shutdown => break,
-                result = self.advance() => result?,
+                () = shutdown.as_mut() => break,
+                () = regressed(&mut regressions) => return self.give_way().await,
+                result = self.advance() => match result {
+                    Err(ShipperError::Broker(error @ BrokerError::OutOfOrder { .. })) => {
+                        tracing::warn!(%error, "the broker does not stand where it was; shipping goes on from where it stands");
+                        return self.give_way().await;
+                    }
+                    result => result?,
+                },
             }
         }
-        self.finish().await
+        self.finish().await.map(Ended::Done)
+    }
+
+    /// Drops what is on its way: it is read again from where the broker stands.
+    async fn give_way(mut self) -> Result<Ended, ShipperError> {
+        self.appending = None;
+        if self.round.is_some() {
+            let (follower, result) = joined(&mut self.round).await?;
+            self.round = None;
+            self.follower = Some(follower);
+            result?;
+        }
+        let Some(follower) = self.follower.take() else { return Err(follower_is_gone()) };
+        let mut carried = spawn_blocking(move || follower.give_way()).await.map_err(interrupted)?;
+        carried.drains.append(&mut self.input.drains);
+        Ok(Ended::Behind(carried))
     }
 
     /// Waits for the next thing that happens and takes it in.
@@ -318,10 +377,14 @@ impl Running {
                     self.compressing.pop_front();
                     self.ready.push(result?);
                 }
-                result = appended(&mut self.appending) => {
-                    result?;
-                    self.take_append();
-                }
+                result = appended(&mut self.appending) => match result {
+                    // It has lost what it had accepted. At the next start shipping goes on from where it stands.
+                    Err(BrokerError::OutOfOrder { .. }) => break,
+                    result => {
+                        result?;
+                        self.take_append();
+                    }
+                },
                 () = tokio::time::sleep_until(deadline) => {
                     tracing::info!(chunks = self.in_flight, "the broker does not take the last chunks now; they are sent at the next start");
                     break;
@@ -331,7 +394,7 @@ impl Running {
         self.hand_over();
         match self.follower.take() {
             Some(follower) => spawn_blocking(move || follower.close()).await.map_err(interrupted),
-            None => Err(ShipperError::Interrupted("its follower is gone".to_owned())),
+            None => Err(follower_is_gone()),
         }
     }
 }
@@ -360,6 +423,18 @@ async fn appended(appending: &mut Option<Appending>) -> Result<usize, BrokerErro
         None => std::future::pending().await,
         Some(appending) => appending.await,
     }
+}
+
+/// Ready when the broker says that it has lost what it had accepted.
+async fn regressed(regressions: &mut watch::Receiver<u64>) {
+    if regressions.changed().await.is_err() {
+        // This one does not lose.
+        std::future::pending::<()>().await;
+    }
+}
+
+fn follower_is_gone() -> ShipperError {
+    ShipperError::Interrupted("its follower is gone".to_owned())
 }
 
 async fn reported(armed: Option<&Receiver>) {

@@ -31,6 +31,9 @@ pub fn stream_id(node: &str, path: &Path) -> StreamId {
     StreamId(hash.digest())
 }
 
+/// Places that are remembered until they are durable, at most; of more, the last ones wait for one another.
+const UNDURABLE_KEPT: usize = 256;
+
 /// Device, inode, size and time of the last change: a file as long as nobody touches it.
 pub(crate) type Likeness = (u64, u64, u64, i64);
 
@@ -98,8 +101,12 @@ pub(crate) struct Stream {
     pub(crate) cut: Place,
     /// End of the last lines that the broker has acknowledged.
     pub(crate) acknowledged: Place,
+    /// End of the last lines that the broker cannot lose any more: what the checkpoint tells.
+    pub(crate) durable: Place,
+    /// What was acknowledged behind it, and when.
+    pub(crate) undurable: VecDeque<(Instant, Place)>,
     pub(crate) in_flight: usize,
-    /// Gaps in chunks that are not acknowledged, with the chunk's end.
+    /// Gaps in chunks that are not durable, with the chunk's end.
     pub(crate) gaps_in_flight: Vec<(Position, Gap)>,
     /// A gap behind the last file, which no chunk has followed yet.
     pub(crate) untold_gap: Option<Gap>,
@@ -132,6 +139,8 @@ impl Stream {
             absences: HashMap::new(),
             cut: place,
             acknowledged: place,
+            durable: place,
+            undurable: VecDeque::new(),
             in_flight: 0,
             gaps_in_flight: Vec::new(),
             untold_gap: None,
@@ -152,6 +161,7 @@ impl Stream {
     pub(crate) fn resume_at(&mut self, position: Position, next_line: u64, anchor: Anchor) {
         self.cut = Place { position, next_line, anchor };
         self.acknowledged = self.cut;
+        self.durable = self.cut;
     }
 
     /// Looks at the files of the stream: sizes, truncation, rotation, deletion.
@@ -459,7 +469,18 @@ impl Stream {
     pub(crate) fn acknowledge(&mut self, place: Place) {
         self.acknowledged = place;
         self.in_flight -= 1;
-        self.gaps_in_flight.retain(|(end, _)| *end > place.position);
+        if self.undurable.len() >= UNDURABLE_KEPT {
+            self.undurable.pop_back();
+        }
+        self.undurable.push_back((Instant::now(), place));
+    }
+
+    /// The broker cannot lose any more what it accepted before `before`.
+    pub(crate) fn settle(&mut self, before: Instant) {
+        while let Some((_, place)) = self.undurable.pop_front_if(|(accepted, _)| *accepted < before) {
+            self.durable = place;
+            self.gaps_in_flight.retain(|(end, _)| *end > place.position);
+        }
     }
 
     fn finish_front(&mut self) {

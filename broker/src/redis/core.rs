@@ -27,6 +27,9 @@ use crate::BrokerError;
 /// After how many failed attempts a waiting caller's trouble is spoken of again.
 const REMINDER_ATTEMPTS: u64 = 12;
 
+/// Ends of streams that are asked for in one command.
+const STREAMS_A_QUESTION: usize = 1000;
+
 /// A connection that works as far as is known. Everything sent on a later one carries a higher epoch.
 #[derive(Clone)]
 pub(super) struct Live {
@@ -77,6 +80,8 @@ pub(super) struct Core {
     /// Told when there is something to guard.
     pub(super) appended: tokio::sync::Notify,
     closed: watch::Sender<bool>,
+    /// Counts how often Redis was found to have lost chunks that are not remembered here.
+    pub(super) regressions: watch::Sender<u64>,
 }
 
 impl Core {
@@ -90,6 +95,7 @@ impl Core {
             recent: Mutex::new(Recent::new(config.resend_limit_bytes)),
             appended: tokio::sync::Notify::new(),
             closed: watch::Sender::new(false),
+            regressions: watch::Sender::new(0),
             config,
         })
     }
@@ -264,7 +270,7 @@ impl Core {
         let held = self.ends(live, &streams).await?;
         let lacking: Vec<Arc<Outgoing>> = self.recent().lacking(&held);
         if lacking.is_empty() {
-            return Ok(());
+            return self.look_for_regressions(live).await;
         }
         let count = lacking.len();
         tracing::warn!(
@@ -282,6 +288,34 @@ impl Core {
             left = &left[outcome.settled.len().max(1).min(batch)..];
         }
         self.recent().sent_again(Instant::now());
+        self.look_for_regressions(live).await
+    }
+
+    /// Whether streams are behind where they were, beyond what is remembered: then they are the shipper's to read again.
+    async fn look_for_regressions(&self, live: &Live) -> Result<(), RedisError> {
+        let known = self.recent().ends();
+        let mut lost = Vec::new();
+        for part in known.chunks(STREAMS_A_QUESTION) {
+            let streams: Vec<StreamId> = part.iter().map(|(stream, _)| *stream).collect();
+            let held = self.ends(live, &streams).await?;
+            // A stream that is gone as a whole stands at its beginning, and is known to do so: nothing but its first chunk may follow.
+            let held = |stream: &StreamId| held.get(stream).copied().unwrap_or(Position::START);
+            let behind = part.iter().filter(|(stream, known)| held(stream) < *known);
+            lost.extend(behind.map(|(stream, _)| (*stream, held(stream))));
+        }
+        if lost.is_empty() {
+            return Ok(());
+        }
+        tracing::error!(
+            address = live.dialled.address,
+            streams = lost.len(),
+            "redis has lost chunks that are no longer remembered here; their lines are to be read from the files again"
+        );
+        metrics::counter!("rastro_broker_redis_regressed_streams_total").increment(lost.len() as u64);
+        for (stream, held) in lost {
+            self.recent().set_end(stream, Some(held));
+        }
+        self.regressions.send_modify(|count| *count += 1);
         Ok(())
     }
 }

@@ -39,17 +39,28 @@ pub(super) struct Recent {
     bytes: usize,
     limit_bytes: usize,
     ends: HashMap<StreamId, Position>,
+    last_accepted: Option<Instant>,
+    /// What was accepted before this is on Redis' disk.
+    durable_before: Instant,
 }
 
 impl Recent {
     pub(super) fn new(limit_bytes: usize) -> Self {
-        Self { chunks: VecDeque::new(), bytes: 0, limit_bytes, ends: HashMap::new() }
+        Self {
+            chunks: VecDeque::new(),
+            bytes: 0,
+            limit_bytes,
+            ends: HashMap::new(),
+            last_accepted: None,
+            durable_before: Instant::now(),
+        }
     }
 
     /// Redis has said that it holds this chunk; `is_new` if it did not hold it before.
     pub(super) fn accepted(&mut self, chunk: &Arc<Outgoing>, is_new: bool, now: Instant) {
         let end = self.ends.entry(chunk.stream).or_insert(chunk.end);
         *end = chunk.end.max(*end);
+        self.last_accepted = Some(now);
         if is_new {
             self.bytes += chunk.bytes.len();
             self.chunks.push_back((now, Arc::clone(chunk)));
@@ -67,6 +78,9 @@ impl Recent {
 
     /// Forgets what Redis has held for longer than `window`, as seen at `now`.
     pub(super) fn forget_older(&mut self, window: Duration, now: Instant) {
+        if let Some(before) = now.checked_sub(window) {
+            self.durable_before = self.durable_before.max(before);
+        }
         while self
             .chunks
             .front()
@@ -79,8 +93,19 @@ impl Recent {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+    /// Something was accepted that may not be on Redis' disk yet.
+    pub(super) fn is_undurable(&self) -> bool {
+        self.last_accepted.is_some_and(|last| last >= self.durable_before)
+    }
+
+    /// What was accepted before this is on Redis' disk.
+    pub(super) fn durable_before(&self) -> Instant {
+        if self.is_undurable() { self.durable_before } else { Instant::now() }
+    }
+
+    /// How far each stream came, as far as this process knows.
+    pub(super) fn ends(&self) -> Vec<(StreamId, Position)> {
+        self.ends.iter().map(|(stream, end)| (*stream, *end)).collect()
     }
 
     /// How far the stream came, as far as this process knows.
@@ -112,6 +137,7 @@ impl Recent {
 
     /// These have been sent again: they are young again.
     pub(super) fn sent_again(&mut self, now: Instant) {
+        self.last_accepted = Some(now);
         for (accepted, _) in &mut self.chunks {
             *accepted = now;
         }
@@ -161,8 +187,10 @@ mod tests {
         assert_eq!(numbers(&recent.lacking(&HashMap::new())), [(1, 2), (1, 3), (1, 4)]);
         recent.forget_older(second * 3, begun + second * 6);
         assert_eq!(numbers(&recent.lacking(&HashMap::new())), [(1, 4)]);
+        assert!(recent.is_undurable(), "the last one is younger than the window");
+        assert!(recent.durable_before() <= begun + second * 3);
         recent.accepted(&chunk(1, 9, 40), true, begun);
-        assert!(recent.is_empty(), "a chunk beyond the bound is not kept");
+        assert!(numbers(&recent.lacking(&HashMap::new())).is_empty(), "a chunk beyond the bound is not kept");
         assert_eq!(recent.end(StreamId(1)), Some(Position::new(0, 10)), "how far a stream came is");
     }
 }

@@ -179,19 +179,12 @@ pub(super) async fn append(core: &Core, chunks: Vec<Arc<Outgoing>>) -> Result<us
                     }
                     continue;
                 }
-                if known > held {
-                    tracing::error!(
-                        stream = %next.stream,
-                        "redis has lost chunks of this stream that are no longer remembered here"
-                    );
-                    metrics::counter!("rastro_broker_redis_regressed_streams_total").increment(1);
-                }
                 core.recent().set_end(next.stream, held);
-                if let Some(held) = held {
+                if held.is_some() || known.is_some() || has_sent_again {
                     return Err(BrokerError::OutOfOrder {
                         stream: next.stream,
                         previous: next.previous,
-                        held,
+                        held: held.unwrap_or(Position::START),
                     });
                 }
             }
@@ -234,12 +227,12 @@ fn held_bytes(core: &Core) -> Cmd {
     ask
 }
 
-/// Forgets remembered chunks once Redis has held them for long enough; until then, makes sure that it is still there.
+/// Calls chunks durable and forgets them once Redis has held them for long enough; until then, makes sure that it is still there.
 pub(super) async fn guard(core: Arc<Core>) {
     let window = core.config.resend_window;
     while !core.is_closed() {
         core.appended.notified().await;
-        while !core.recent().is_empty() {
+        while core.recent().is_undurable() {
             tokio::select! {
                 () = tokio::time::sleep(window / 2) => {}
                 () = core.closed() => return,

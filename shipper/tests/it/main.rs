@@ -5,4 +5,8 @@
 mod follow;
 mod model;
 mod recover;
+mod redis;
 mod rig;
+#[path = "../../../broker/tests/it/redis/server.rs"]
+#[allow(dead_code, reason = "its other parts are for the broker's own tests")]
+mod server;

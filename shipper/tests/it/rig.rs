@@ -135,7 +135,7 @@ impl Rig {
     }
 
     #[allow(clippy::unused_self, reason = "reads as the others do")]
-    fn start_shipper(&self, shipper: Shipper) -> Running {
+    pub(crate) fn start_shipper(&self, shipper: Shipper) -> Running {
         let handle = shipper.handle();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(shipper.run(async {
@@ -160,7 +160,7 @@ impl Rig {
         }
     }
 
-    fn receive(&mut self, chunk: &Chunk) {
+    pub(crate) fn receive(&mut self, chunk: &Chunk) {
         let received = self.received.entry(chunk.stream).or_default();
         assert_eq!(chunk.previous, received.end, "a chunk does not follow on the one before");
         assert!(chunk.start >= chunk.previous && chunk.end > chunk.start, "{chunk:?}");
