@@ -139,7 +139,11 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Measure detectors on labelled recordings.
     #[command(after_help = "Examples:\n  \
-        rastro eval --train training.txt.gz --normal validation.txt.gz --attack attack.txt.gz --detector stide:n=6 --detector bosc:w=10")]
+        rastro eval ADFA-LD --detector all --html report.html    a folder as its authors lay it out\n  \
+        rastro eval LID-DS-2021/CVE-2017-7529 --detector stide:n=6\n  \
+        rastro eval --train training.txt.gz --normal validation.txt.gz --attack attack.txt.gz --detector stide:n=6 --detector bosc:w=10\n  \
+        rastro eval shop                                         a dataset of the store that has labels\n  \
+        rastro eval --train shop-normal --normal shop-later --attack shop-attacked --plot roc.svg")]
     Eval(EvalArgs),
     /// Say what works on this machine, what is missing and what to do.
     Doctor(JsonArgs),
@@ -424,24 +428,56 @@ pub(crate) enum ExportFormat {
 
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
-    /// Normal traces to learn from.
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    /// Labelled recordings: folders of ADFA-LD or LID-DS or with a recordings.tsv, and datasets of the store that have labels.
+    #[arg(value_name = "DIR|DATASET")]
+    pub(crate) labelled: Vec<PathBuf>,
+    /// Normal recordings to learn from: files, folders of files, or datasets of the store.
+    #[arg(long, num_args = 1.., value_name = "FILE")]
     pub(crate) train: Vec<PathBuf>,
-    /// Normal traces to measure false alarms on.
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    /// Normal recordings to set thresholds on [default: training recordings, held out in turn].
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub(crate) calibrate: Vec<PathBuf>,
+    /// Normal recordings to measure false alarms on.
+    #[arg(long, num_args = 1.., value_name = "FILE")]
     pub(crate) normal: Vec<PathBuf>,
-    /// Attack traces; labels are read from <file>.labels beside.
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    /// Attacks; kinds are read from <file>.labels beside, or are the names of folders.
+    #[arg(long, num_args = 1.., value_name = "FILE")]
     pub(crate) attack: Vec<PathBuf>,
-    /// Detector; may be repeated [default: stide:n=6 and bosc:w=10].
-    #[arg(long, value_name = "NAME[:KEY=VALUE,…]")]
+    /// Detector, or all of them; may be repeated [default: stide:n=6 and bosc:w=10].
+    #[arg(long, value_name = "NAME[:KEY=VALUE,…]|all")]
     pub(crate) detector: Vec<String>,
-    /// sysdig format of recordings that are no traces of numbers.
+    /// What is judged as a whole: the calls of a thread, or a recording frame by frame as live [default: what the data are].
+    #[arg(long, value_enum)]
+    pub(crate) unit: Option<EvalUnit>,
+    /// sysdig format of recordings that do not say what they are.
     #[arg(long)]
     pub(crate) format: Option<String>,
+    /// Decides what is drawn at random; the same seed gives the same figures.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Parts of the training traces that are held out in turn to set thresholds; 0 sets none.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) folds: usize,
+    /// Resamples for the 95 % intervals; 0 gives none.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) resamples: usize,
+    /// Writes the curves as a picture (SVG).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+    /// Writes everything as one page (HTML) that needs no other file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EvalUnit {
+    /// The calls of one thread, whatever their number.
+    Trace,
+    /// A recording; its worst frame counts.
+    Recording,
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,12 @@
 //! `rastro eval`: how well detectors tell attacks from normal, on labelled recordings.
 
+mod file_segments;
+mod input;
+mod layout;
 mod plot;
+mod recordings;
 mod report;
+mod stored;
 mod traces;
 
 use std::{io::IsTerminal, process::ExitCode};
@@ -9,64 +14,142 @@ use std::{io::IsTerminal, process::ExitCode};
 use anyhow::Context as _;
 use rastro_agent::RecordingKind;
 use rastro_analyzer::{
-    ModelSpec,
-    evaluation::{Part, TraceSets, evaluate},
+    DETECTORS, ModelSpec,
+    evaluation::{Evaluation, EvaluationOptions, TraceSets, evaluate_recordings, evaluate_with},
 };
+use tokio::runtime::Runtime;
 
 use super::Context;
 use crate::{
     args::EvalArgs,
     output::{self, progress, text},
 };
+use input::{Input, Inputs};
+use layout::Unit;
+use recordings::{Recording, RecordingSet};
 
 /// Detectors where none is named.
 const DEFAULT_DETECTORS: [&str; 2] = ["stide:n=6", "bosc:w=10"];
 
-pub(super) fn eval(context: &Context, arguments: &EvalArgs) -> anyhow::Result<ExitCode> {
-    let names: Vec<&str> = if arguments.detector.is_empty() {
-        DEFAULT_DETECTORS.to_vec()
-    } else {
-        arguments.detector.iter().map(String::as_str).collect()
-    };
-    let models = names
-        .iter()
-        .map(|name| ModelSpec::parse(name).with_context(|| format!("`--detector {name}`")))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+/// The name that stands for every detector.
+const ALL: &str = "all";
+
+pub(super) fn eval(runtime: &Runtime, context: &Context, arguments: &EvalArgs) -> anyhow::Result<ExitCode> {
+    let models = models(&arguments.detector)?;
     let kind = arguments.format.as_deref().map(RecordingKind::named).transpose().context("`--format`")?;
-    let parts = [
-        (Part::Train, &arguments.train),
-        (Part::Normal, &arguments.normal),
-        (Part::Attack, &arguments.attack),
-    ];
-    let files = parts.iter().flat_map(|(part, files)| files.iter().map(|file| (*part, file)));
-    let total: u64 =
-        files.clone().map(|(_, file)| std::fs::metadata(file).map_or(0, |metadata| metadata.len())).sum();
-    let bar = progress::bytes(total, "reading");
-    let mut sets = TraceSets::new();
-    for (part, file) in files {
-        let read = traces::read(file, kind.as_ref(), &bar)?;
-        if read.lines_without_event > 0 && !context.quiet {
-            eprintln!(
-                "{}: {} lines are no events and were left out",
-                file.display(),
-                text::count(read.lines_without_event)
-            );
+    let inputs = Inputs::of(runtime, context, arguments)?;
+    let options = EvaluationOptions {
+        seed: arguments.seed,
+        folds: arguments.folds,
+        resamples: arguments.resamples,
+        ..EvaluationOptions::default()
+    };
+    let evaluation = match inputs.unit {
+        Unit::Trace => {
+            let sets = trace_sets(runtime, context, &inputs, kind.as_ref())?;
+            let bar = progress::items(0, "evaluating");
+            let evaluation = evaluate_with(&sets, &models, &options, &|done, total| {
+                bar.set_length(total);
+                bar.set_position(done);
+            })?;
+            bar.finish_and_clear();
+            evaluation
         }
-        read.add_to(&mut sets, part);
+        Unit::Recording => by_recording(runtime, context, inputs, kind, &models, &options)?,
+    };
+    print(arguments, &evaluation)
+}
+
+/// The models that are named; `all` stands for every detector with its defaults.
+fn models(names: &[String]) -> anyhow::Result<Vec<ModelSpec>> {
+    let mut models: Vec<ModelSpec> = Vec::new();
+    let defaults: Vec<String> = DEFAULT_DETECTORS.map(str::to_owned).to_vec();
+    for name in if names.is_empty() { &defaults } else { names } {
+        let named: Vec<&str> =
+            if name == ALL { DETECTORS.iter().map(|info| info.name).collect() } else { vec![name.as_str()] };
+        for text in named {
+            let spec = ModelSpec::parse(text).with_context(|| format!("`--detector {text}`"))?;
+            if !models.contains(&spec) {
+                models.push(spec);
+            }
+        }
+    }
+    Ok(models)
+}
+
+fn trace_sets(
+    runtime: &Runtime,
+    context: &Context,
+    inputs: &Inputs,
+    kind: Option<&RecordingKind>,
+) -> anyhow::Result<TraceSets> {
+    let bytes = |input: &Input| match input {
+        Input::File(file) => std::fs::metadata(&file.path).map_or(0, |metadata| metadata.len()),
+        Input::Stored(_) => 0,
+    };
+    let bar = progress::bytes(inputs.inputs.iter().map(bytes).sum(), "reading");
+    let mut sets = TraceSets::new();
+    for input in &inputs.inputs {
+        match input {
+            Input::File(file) => {
+                let left_out = traces::add_file(file, kind, &bar, &mut sets)?;
+                if left_out > 0 && !context.quiet {
+                    eprintln!(
+                        "{}: {} lines are no events and were left out",
+                        file.path.display(),
+                        text::count(left_out)
+                    );
+                }
+            }
+            Input::Stored(dataset) => {
+                let store = inputs.store()?;
+                runtime.block_on(dataset.add_traces(store.as_ref(), &mut sets))?;
+            }
+        }
     }
     bar.finish_and_clear();
+    Ok(sets)
+}
+
+fn by_recording(
+    runtime: &Runtime,
+    context: &Context,
+    inputs: Inputs,
+    kind: Option<RecordingKind>,
+    models: &[ModelSpec],
+    options: &EvaluationOptions,
+) -> anyhow::Result<Evaluation> {
+    let mut recordings = Vec::new();
+    for input in inputs.inputs {
+        match input {
+            Input::File(file) => recordings.push(Recording::File(file)),
+            Input::Stored(dataset) => {
+                recordings.extend(dataset.containers().into_iter().map(Recording::Stored));
+            }
+        }
+    }
+    let store = inputs.store.map(|store| (store, runtime.handle().clone()));
+    let set = RecordingSet::new(recordings, kind, store);
     let bar = progress::items(0, "evaluating");
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let evaluation = evaluate(&sets, &models, cores, &|done, total| {
+    let frame = context.config.analyzer.frame;
+    let evaluation = evaluate_recordings(&set, models, frame, options, &|done, total| {
         bar.set_length(total);
         bar.set_position(done);
+    })
+    .map_err(|error| match error {
+        rastro_analyzer::evaluation::RecordingsError::Read(error) => error,
+        error => anyhow::anyhow!("{error}"),
     })?;
     bar.finish_and_clear();
+    Ok(evaluation)
+}
+
+fn print(arguments: &EvalArgs, evaluation: &Evaluation) -> anyhow::Result<ExitCode> {
     if arguments.json {
-        output::json(&report::json(&evaluation))?;
+        output::json(&report::json(evaluation))?;
         return Ok(ExitCode::SUCCESS);
     }
-    output::line(report::tables(&evaluation))?;
+    output::line(report::tables(evaluation))?;
     if std::io::stdout().is_terminal() {
         let curves: Vec<_> = evaluation
             .detectors

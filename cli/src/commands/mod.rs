@@ -107,7 +107,7 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(profile::profile(&context("warn")?, arguments.action))
         }
         Command::Export(arguments) => runtime()?.block_on(export::export(&context("warn")?, &arguments)),
-        Command::Eval(arguments) => eval::eval(&context("warn")?, &arguments),
+        Command::Eval(arguments) => eval::eval(&runtime()?, &context("warn")?, &arguments),
         Command::Doctor(arguments) => runtime()?.block_on(doctor::doctor(&global, &arguments)),
         Command::Tail(arguments) => runtime()?.block_on(tail::tail(&context("warn")?, &arguments)),
         Command::DeadLetters(arguments) => {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 use rastro_agent::{
     Label, RecordingKind,
@@ -15,9 +15,64 @@ use rastro_analyzer::evaluation::{Part, TraceSets};
 use rastro_format::{DayBase, Format};
 use rastro_model::{Direction, Event, syscall};
 
+use super::layout::{Form, Labelled};
+
+/// More than this is no file of one trace, bytes.
+const MAX_ONE_TRACE: u64 = 256 * 1024 * 1024;
+
+/// Adds the traces of a file to an evaluation, and returns how many of its lines were no events.
+pub(super) fn add_file(
+    file: &Labelled,
+    kind: Option<&RecordingKind>,
+    bar: &ProgressBar,
+    sets: &mut TraceSets,
+) -> anyhow::Result<u64> {
+    match &file.form {
+        Form::OneTrace => {
+            let text = one_trace(&file.path)?;
+            sets.add(file.part, text.split_ascii_whitespace(), file.kind.as_deref());
+            bar.inc(text.len() as u64);
+            Ok(0)
+        }
+        Form::Recording(own) => {
+            let read = read(&file.path, own.as_ref().or(kind), bar)?;
+            read.check_labels(&file.path)?;
+            read.add_to(sets, file.part, file.kind.as_deref());
+            Ok(read.lines_without_event)
+        }
+    }
+}
+
+/// A file of numbers that are one trace.
+fn one_trace(path: &Path) -> anyhow::Result<String> {
+    let cannot = || format!("cannot read `{}`", path.display());
+    let size = std::fs::metadata(path).with_context(cannot)?.len();
+    if size > MAX_ONE_TRACE {
+        bail!("`{}` has {size} bytes, which is too much for one trace", path.display());
+    }
+    let text = std::fs::read_to_string(path).with_context(cannot)?;
+    let is_number = |token: &&str| token.bytes().all(|byte| byte.is_ascii_digit());
+    for (number, line) in (1..).zip(text.lines()) {
+        if let Some(other) = line.split_ascii_whitespace().find(|token| !is_number(token)) {
+            bail!(
+                "`{}` line {number}: `{}` is no number of a call",
+                path.display(),
+                crate::output::text::printable(&other.chars().take(40).collect::<String>())
+            );
+        }
+    }
+    if text.trim_ascii().is_empty() {
+        bail!("`{}` is empty: a trace is numbers of calls with blanks between", path.display());
+    }
+    Ok(text)
+}
+
+/// Labels of which each is looked for; the number of the others must fit all the same.
+const MAX_CHECKED: usize = 16;
+
 /// The traces of a recording.
 #[derive(Debug, Default)]
-pub(super) struct Traces {
+struct Traces {
     /// Names of calls; traces hold their places here.
     names: Vec<String>,
     places: HashMap<Vec<u8>, u32>,
@@ -25,7 +80,7 @@ pub(super) struct Traces {
     by_thread: HashMap<(usize, Vec<u8>, Option<i64>), usize>,
     labels: Vec<Label>,
     /// Lines that could not be read.
-    pub(super) lines_without_event: u64,
+    lines_without_event: u64,
 }
 
 #[derive(Debug)]
@@ -43,7 +98,7 @@ struct Log {
 }
 
 /// Reads a recording; what it is, `kind` says, or its content.
-pub(super) fn read(path: &Path, kind: Option<&RecordingKind>, bar: &ProgressBar) -> anyhow::Result<Traces> {
+fn read(path: &Path, kind: Option<&RecordingKind>, bar: &ProgressBar) -> anyhow::Result<Traces> {
     let detected;
     let kind = match kind {
         Some(kind) => kind,
@@ -109,8 +164,32 @@ impl Traces {
         self.traces[trace].calls.push(place);
     }
 
-    /// Adds every trace to one part of an evaluation, with the kind of attack where a label tells it.
-    pub(super) fn add_to(&self, sets: &mut TraceSets, part: Part) {
+    /// Refuses labels of threads that are not there: they are those of another recording.
+    fn check_labels(&self, path: &Path) -> anyhow::Result<()> {
+        if self.traces.is_empty() {
+            bail!("`{}` holds no call; is its format the right one?", path.display());
+        }
+        let is_there = |label: &&Label| {
+            self.traces.iter().any(|trace| {
+                trace.container == label.container && (label.thread.is_none() || trace.thread == label.thread)
+            })
+        };
+        if self.labels.iter().take(MAX_CHECKED).all(|label| is_there(&label))
+            && self.labels.last().as_ref().is_none_or(is_there)
+        {
+            return Ok(());
+        }
+        let labels = self.labels.len();
+        bail!(
+            "`{}` has {} traces, but the labels beside it are of {labels}: they label a trace that is not there",
+            path.display(),
+            self.traces.len()
+        );
+    }
+
+    /// Adds every trace to one part of an evaluation. The kind of an attack is that of its label, or `kind`. Where labels name
+    /// threads, the threads without one are normal.
+    fn add_to(&self, sets: &mut TraceSets, part: Part, kind: Option<&str>) {
         let mut of_threads = HashMap::new();
         let mut of_containers = HashMap::new();
         for label in &self.labels {
@@ -123,7 +202,10 @@ impl Traces {
         for trace in &self.traces {
             let container = trace.container.as_str();
             let of_thread = trace.thread.and_then(|thread| of_threads.get(&(container, thread)));
-            let kind = of_thread.or_else(|| of_containers.get(container)).copied();
+            let label = of_thread.or_else(|| of_containers.get(container)).copied();
+            let is_normal = part == Part::Attack && label.is_none() && !of_threads.is_empty();
+            let part = if is_normal { Part::Normal } else { part };
+            let kind = kind.or(label).filter(|_| part == Part::Attack);
             sets.add(part, trace.calls.iter().map(|&call| self.names[call as usize].as_str()), kind);
         }
     }
@@ -155,6 +237,34 @@ mod tests {
             read.labels.iter().map(|label| label.kind.as_str()).collect::<Vec<_>>(),
             ["Meterpreter", "Adduser", "Adduser"]
         );
+    }
+
+    #[test]
+    fn labels_of_traces_that_are_not_there_and_files_without_calls_are_refused() {
+        let error = |name: &str, content: &str, labels: &str| {
+            let (folder, path) = traces(name, content);
+            std::fs::write(folder.path().join("attack.labels"), labels).unwrap();
+            let file = Labelled::new(path, Part::Attack);
+            let mut sets = TraceSets::new();
+            add_file(&file, None, &ProgressBar::hidden(), &mut sets).unwrap_err().to_string()
+        };
+        let told = error("attack.txt", "6 6 63\n11 4\n", "A\tr1\t1\nA\tr1\t2\nA\tr1\t3\n");
+        assert!(told.contains("has 2 traces") && told.contains("are of 3"), "{told}");
+        let told = error("attack.txt", "", "");
+        assert!(told.contains("holds no line"), "{told}");
+    }
+
+    #[test]
+    fn a_file_of_one_trace_names_what_is_no_number() {
+        let add = |content: &str| {
+            let (_folder, path) = traces("UTD-0001.txt", content);
+            let file = Labelled { form: Form::OneTrace, ..Labelled::new(path, Part::Train) };
+            let mut sets = TraceSets::new();
+            add_file(&file, None, &ProgressBar::hidden(), &mut sets).map_err(|error| error.to_string())
+        };
+        assert_eq!(add("6 6 63 6\n42\n"), Ok(0));
+        assert!(add("6 6\n6 x\x1b 3\n").unwrap_err().contains("line 2: `x.` is no number"));
+        assert!(add(" \n").unwrap_err().contains("is empty"));
     }
 
     #[test]
