@@ -9,11 +9,15 @@ use rastro_analyzer::{
     roc::Roc,
     vector::{
         call_mix::call_mix,
+        cluster_centres::ClusterCentres,
+        density_clusters::DensityClusters,
         feature_space::Weighting,
         frame_sample::FrameSample,
+        gaussian_mixture::GaussianMixture,
         local_calibration::{HeldOutFrame, LocalCalibration, mean_p_value},
         nearest_frames::NearestFrames,
         one_class_svm::OneClassSvm,
+        principal_components::PrincipalComponents,
     },
 };
 
@@ -77,6 +81,38 @@ fn main() {
         ),
         ("nearest frequency 1", Box::new(|| nearest(&sample, 1, Weighting::Frequency, 1))),
     ];
+    let mut models = models;
+    for (order, weighting) in [(1, Weighting::Set), (2, Weighting::Set), (1, Weighting::TfIdf)] {
+        let sample = &sample;
+        models.push((
+            "principal components 10",
+            Box::new(move || {
+                let model = PrincipalComponents::fit(sample, order, weighting, 10);
+                Box::new(move |calls| model.score(calls))
+            }),
+        ));
+        models.push((
+            "gaussian mixture 10, 8",
+            Box::new(move || {
+                let model = GaussianMixture::fit(sample, order, weighting, 10, 8, 0);
+                Box::new(move |calls| model.score(calls))
+            }),
+        ));
+        models.push((
+            "k-means 32",
+            Box::new(move || {
+                let model = ClusterCentres::fit(sample, order, weighting, 32, 0);
+                Box::new(move |calls| model.score(calls))
+            }),
+        ));
+        models.push((
+            "dbscan 4, .75",
+            Box::new(move || {
+                let model = DensityClusters::fit(sample, order, weighting, 4, 0.75);
+                Box::new(move |calls| model.score(calls))
+            }),
+        ));
+    }
     let calls: usize = normal.iter().chain(&attack).map(Vec::len).sum();
     for (name, fit) in models {
         let begin = Instant::now();

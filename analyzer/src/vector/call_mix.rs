@@ -3,6 +3,7 @@
 //! Two frames are as alike as their distributions of calls overlap, `Σ √(p·q)` (A. Bhattacharyya, 1943). The square root keeps one call
 //! that is made all the time from drowning all others.
 
+use super::features::BREAK;
 use crate::alphabet::Symbol;
 
 /// Frames to find the like of another one in.
@@ -15,9 +16,9 @@ pub struct CallMixes {
 
 /// The calls of a frame, ascending, with the square root of the share of each.
 pub fn call_mix(calls: &[Symbol]) -> Vec<(Symbol, f32)> {
-    let mut sorted = calls.to_vec();
+    let mut sorted: Vec<Symbol> = calls.iter().copied().filter(|&call| call != BREAK).collect();
     sorted.sort_unstable();
-    let all = calls.len() as f64;
+    let all = sorted.len() as f64;
     sorted.chunk_by(|a, b| a == b).map(|same| (same[0], (same.len() as f64 / all).sqrt() as f32)).collect()
 }
 
@@ -89,7 +90,7 @@ mod tests {
 
     #[test]
     fn shares_of_a_frame_add_up_to_one() {
-        let mix = call_mix(&[3, 1, 3, 3]);
+        let mix = call_mix(&[3, 1, BREAK, 3, 3]);
         assert_eq!(mix.iter().map(|&(call, _)| call).collect::<Vec<_>>(), [1, 3]);
         assert!((mix.iter().map(|&(_, root)| root * root).sum::<f32>() - 1.0).abs() < 1e-6);
         assert!(call_mix(&[]).is_empty());

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::alphabet::Symbol;
 
-/// Most dimensions: the grams that the most frames have, if there are more.
+/// Most dimensions.
 pub const MAX_DIMENSIONS: usize = 1 << 20;
 
 /// How often a gram occurs in a frame becomes its coordinate.
@@ -78,8 +78,8 @@ impl SparseVector {
 }
 
 impl FeatureSpace {
-    /// The space of the grams of these frames.
-    pub fn of(sample: &FrameSample, order: u32, weighting: Weighting) -> Self {
+    /// The space of the grams of these frames; at most `limit` of them, those that the most frames have.
+    pub fn of(sample: &FrameSample, order: u32, weighting: Weighting, limit: usize) -> Self {
         let mut frames_with = rustc_hash::FxHashMap::<Gram, u32>::default();
         for (frame, _) in sample.frames() {
             for (gram, _) in gram_counts(frame, order) {
@@ -87,9 +87,10 @@ impl FeatureSpace {
             }
         }
         let mut counted: Vec<(Gram, u32)> = frames_with.into_iter().collect();
-        if counted.len() > MAX_DIMENSIONS {
+        let limit = limit.min(MAX_DIMENSIONS);
+        if counted.len() > limit {
             counted.sort_unstable_by_key(|&(gram, frames)| (std::cmp::Reverse(frames), gram));
-            counted.truncate(MAX_DIMENSIONS);
+            counted.truncate(limit);
         }
         counted.sort_unstable();
         let (grams, frames_with) = counted.into_iter().unzip();
@@ -211,7 +212,7 @@ mod tests {
         for frame in frames {
             sample.learn(frame);
         }
-        FeatureSpace::of(&sample, order, weighting)
+        FeatureSpace::of(&sample, order, weighting, 4096)
     }
 
     fn weighting() -> impl Strategy<Value = Weighting> {

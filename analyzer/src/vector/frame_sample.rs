@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::features::BREAK;
 use crate::alphabet::Symbol;
 
 /// Most different frames that are kept.
@@ -136,7 +137,7 @@ impl FrameSample {
             if count == 0 || frame.is_empty() || frame.len() > MAX_FRAME_CALLS {
                 return Err("a frame is empty, too long, or occurs never".to_owned());
             }
-            if frame.iter().any(|&call| usize::from(call) >= alphabet) {
+            if frame.iter().any(|&call| usize::from(call) >= alphabet && call != BREAK) {
                 return Err("a frame has a call that the profile does not know".to_owned());
             }
             sample.add(&frame, count);

@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    feature_space::{FeatureSpace, FeatureSpaceContent, SparseVector, Weighting},
+    feature_space::{FeatureSpace, FeatureSpaceContent, MAX_DIMENSIONS, SparseVector, Weighting},
     features::Gram,
     frame_sample::FrameSample,
 };
@@ -50,7 +50,7 @@ pub struct Neighbour {
 impl NearestFrames {
     /// Remembers the frames of a sample. The same sample gives the same scores, to the bit.
     pub fn fit(sample: &FrameSample, order: u32, weighting: Weighting, neighbours: u32) -> Self {
-        let space = FeatureSpace::of(sample, order, weighting);
+        let space = FeatureSpace::of(sample, order, weighting, MAX_DIMENSIONS);
         let mut frames: Vec<(SparseVector, u64)> =
             sample.frames().map(|(frame, count)| (space.vector(frame), count)).collect();
         let key = |vector: &SparseVector| -> Vec<(u32, u32)> {

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    feature_space::{FeatureSpace, FeatureSpaceContent, SparseVector, Weighting},
+    feature_space::{FeatureSpace, FeatureSpaceContent, MAX_DIMENSIONS, SparseVector, Weighting},
     features::Gram,
     frame_sample::FrameSample,
     smo,
@@ -36,7 +36,7 @@ pub struct OneClassSvmContent {
 impl OneClassSvm {
     /// Fits a machine on grams of 1 to `order` calls that may leave out a share `nu` of the frames. The same sample gives the same machine, to the bit.
     pub fn fit(sample: &FrameSample, order: u32, nu: f64) -> Self {
-        let space = FeatureSpace::of(sample, order, Weighting::Set);
+        let space = FeatureSpace::of(sample, order, Weighting::Set, MAX_DIMENSIONS);
         let vectors: Vec<SparseVector> = sample.frames().map(|(frame, _)| space.vector(frame)).collect();
         // Each example's bound in units of one frame; their mean is 1, so that numbers do not depend on how much was learned.
         let frames: f64 = sample.frames().map(|(_, count)| count as f64).sum();

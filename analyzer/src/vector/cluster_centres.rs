@@ -1,0 +1,93 @@
+//! k-means: distance to the nearest of a few centres of normal frames.
+//!
+//! (L. Portnoy, E. Eskin, S. Stolfo, "Intrusion detection with unlabeled data using clustering", DMSA 2001.) Centres are found by
+//! `linfa-clustering`, beginning with k-means++.
+
+use linfa::{DatasetBase, ParamGuard, traits::Fit};
+use linfa_clustering::KMeans;
+use rand_xoshiro::{Xoshiro256Plus, rand_core::SeedableRng};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    dense::{DenseSpace, is_matrix, squared_distance},
+    feature_space::{FeatureSpaceContent, Weighting},
+    frame_sample::{FrameSample, MAX_FRAMES},
+};
+use crate::alphabet::Symbol;
+
+/// Most centres.
+pub const MAX_CENTRES: u32 = 256;
+
+/// Steps until centres must stand still.
+const MAX_STEPS: u64 = 100;
+
+/// Centres of normal frames.
+#[derive(Debug, Clone)]
+pub struct ClusterCentres {
+    space: DenseSpace,
+    centres: Vec<Vec<f64>>,
+}
+
+/// Centres as bytes hold them.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ClusterCentresContent {
+    space: FeatureSpaceContent,
+    centres: Vec<Vec<f64>>,
+}
+
+impl ClusterCentres {
+    /// Finds at most `centres` centres. The same sample and seed give the same ones.
+    pub fn fit(sample: &FrameSample, order: u32, weighting: Weighting, centres: u32, seed: u64) -> Self {
+        let space = DenseSpace::of(sample, order, weighting);
+        let matrix = space.matrix(sample, MAX_FRAMES);
+        let count = (centres.clamp(1, MAX_CENTRES) as usize).min(matrix.nrows());
+        // With as many centres as frames there is nothing to find.
+        if count == matrix.nrows() || space.dimensions() == 0 {
+            let centres = matrix.rows().into_iter().map(|row| row.to_vec()).collect();
+            return Self { space, centres };
+        }
+        let parameters = KMeans::params_with_rng(count, Xoshiro256Plus::seed_from_u64(seed))
+            .n_runs(1)
+            .max_n_iterations(MAX_STEPS)
+            .tolerance(1e-4)
+            .check();
+        let dataset = DatasetBase::from(matrix);
+        let fitted = parameters.ok().and_then(|parameters| parameters.fit(&dataset).ok());
+        let centres = match fitted {
+            Some(fitted) => fitted.centroids().rows().into_iter().map(|row| row.to_vec()).collect(),
+            None => Vec::new(),
+        };
+        Self { space, centres }
+    }
+
+    /// Distance to the nearest centre.
+    pub fn score(&self, calls: &[Symbol]) -> f64 {
+        let point = self.space.point(calls);
+        let nearest = self
+            .centres
+            .iter()
+            .map(|centre| squared_distance(centre, &point.coordinates))
+            .fold(f64::INFINITY, f64::min);
+        if nearest.is_finite() { (nearest + point.unknown).sqrt() } else { 1.0 }
+    }
+
+    /// For bytes.
+    pub fn to_content(&self) -> ClusterCentresContent {
+        ClusterCentresContent { space: self.space.to_content(), centres: self.centres.clone() }
+    }
+
+    /// From bytes; the error says what is wrong.
+    pub fn from_content(
+        content: ClusterCentresContent,
+        order: u32,
+        weighting: Weighting,
+        alphabet: usize,
+    ) -> Result<Self, String> {
+        let space = DenseSpace::from_content(content.space, order, weighting, alphabet)?;
+        let centres = content.centres;
+        if centres.len() > MAX_CENTRES as usize || !is_matrix(&centres, centres.len(), space.dimensions()) {
+            return Err("its centres do not match its features, or are no numbers".to_owned());
+        }
+        Ok(Self { space, centres })
+    }
+}

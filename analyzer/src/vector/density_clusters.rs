@@ -1,0 +1,120 @@
+//! DBSCAN: distance to the nearest normal frame that lies in a crowd.
+//!
+//! As the distance to the nearest neighbour, but frames of training that lie alone teach nothing: one strange frame in the training data
+//! does not make its like normal (M. Ester, H.-P. Kriegel, J. Sander, X. Xu, "A density-based algorithm for discovering clusters in
+//! large spatial databases with noise", KDD 1996). How near neighbours must be follows from the training data: a quantile of the distances to
+//! the k-th neighbour. Clusters are found by `linfa-clustering`.
+
+use linfa::{ParamGuard, traits::Transformer};
+use linfa_clustering::Dbscan;
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    dense::{DenseSpace, is_matrix, squared_distance},
+    feature_space::{FeatureSpaceContent, Weighting},
+    frame_sample::{FrameSample, MAX_FRAMES},
+};
+use crate::alphabet::Symbol;
+
+/// Most frames that neighbours are searched among: the effort grows with their square.
+pub const MAX_CLUSTERED: usize = 2048;
+
+/// Frames that lie in crowds.
+#[derive(Debug, Clone)]
+pub struct DensityClusters {
+    space: DenseSpace,
+    frames: Vec<Vec<f64>>,
+}
+
+/// Frames as bytes hold them.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DensityClustersContent {
+    space: FeatureSpaceContent,
+    frames: Vec<Vec<f64>>,
+}
+
+impl DensityClusters {
+    /// Finds the frames that lie in crowds: those with `neighbours` others, or near one of these, within the distance at which a share `quantile` of
+    /// all frames has so many.
+    pub fn fit(
+        sample: &FrameSample,
+        order: u32,
+        weighting: Weighting,
+        neighbours: u32,
+        quantile: f64,
+    ) -> Self {
+        let space = DenseSpace::of(sample, order, weighting);
+        let matrix = space.matrix(sample, MAX_CLUSTERED);
+        let neighbours = (neighbours.max(1) as usize).min(matrix.nrows().saturating_sub(1));
+        if neighbours < 1 || space.dimensions() == 0 {
+            let frames = matrix.rows().into_iter().map(|row| row.to_vec()).collect();
+            return Self { space, frames };
+        }
+        let tolerance = distance_to_neighbour(&matrix, neighbours, quantile).max(1e-6);
+        // A frame is its own neighbour here.
+        let parameters = Dbscan::params(neighbours + 1).tolerance(tolerance).check();
+        let clusters = parameters.ok().map(|parameters| parameters.transform(&matrix));
+        let is_crowded = |row: usize| clusters.as_ref().is_none_or(|clusters| clusters[row].is_some());
+        let frames = matrix
+            .rows()
+            .into_iter()
+            .enumerate()
+            .filter(|(row, _)| is_crowded(*row))
+            .map(|(_, values)| values.to_vec())
+            .collect();
+        Self { space, frames }
+    }
+
+    /// Distance to the nearest frame in a crowd.
+    pub fn score(&self, calls: &[Symbol]) -> f64 {
+        let point = self.space.point(calls);
+        let nearest = self
+            .frames
+            .iter()
+            .map(|frame| squared_distance(frame, &point.coordinates))
+            .fold(f64::INFINITY, f64::min);
+        if nearest.is_finite() { (nearest + point.unknown).sqrt() } else { 1.0 }
+    }
+
+    /// Number of frames that lie in crowds.
+    pub fn crowded(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// For bytes.
+    pub fn to_content(&self) -> DensityClustersContent {
+        DensityClustersContent { space: self.space.to_content(), frames: self.frames.clone() }
+    }
+
+    /// From bytes; the error says what is wrong.
+    pub fn from_content(
+        content: DensityClustersContent,
+        order: u32,
+        weighting: Weighting,
+        alphabet: usize,
+    ) -> Result<Self, String> {
+        let space = DenseSpace::from_content(content.space, order, weighting, alphabet)?;
+        let frames = content.frames;
+        if frames.len() > MAX_FRAMES || !is_matrix(&frames, frames.len(), space.dimensions()) {
+            return Err("its frames do not match its features, or are no numbers".to_owned());
+        }
+        Ok(Self { space, frames })
+    }
+}
+
+/// The distance within which a share `quantile` of the rows has so many others. `neighbours` must be less than the number of rows.
+fn distance_to_neighbour(matrix: &Array2<f64>, neighbours: usize, quantile: f64) -> f64 {
+    let rows: Vec<Vec<f64>> = matrix.rows().into_iter().map(|row| row.to_vec()).collect();
+    let mut distances: Vec<f64> = rows
+        .iter()
+        .map(|row| {
+            let mut squares: Vec<f64> = rows.iter().map(|other| squared_distance(row, other)).collect();
+            let (_, kth, _) = squares.select_nth_unstable_by(neighbours, f64::total_cmp);
+            kth.sqrt()
+        })
+        .collect();
+    distances.sort_unstable_by(f64::total_cmp);
+    let place = (quantile.clamp(0.0, 1.0) * (distances.len() - 1) as f64).round() as usize;
+    distances[place]
+}
