@@ -86,6 +86,14 @@ pub(super) fn prepare(outputs: &[ChunkOutput]) -> Result<Vec<PreparedChunk>, Sto
 }
 
 fn prepare_chunk(output: &ChunkOutput) -> Result<PreparedChunk, StoreError> {
+    if !output.rendered.is_empty() {
+        return Err(damaged(
+            output,
+            "it comes with documents of calls or windows, which the embedded store does not keep; take `call` and `window` out of \
+             `transformer.documents`, or store in Elasticsearch (`store.urls`)"
+                .to_owned(),
+        ));
+    }
     // SQLite orders whole numbers with a sign.
     let positions = [output.start, output.end, output.previous];
     let storable = |number: u64| i64::try_from(number).is_ok();
@@ -161,14 +169,10 @@ fn insert_chunk(
             return Ok(());
         }
         Step::Overlap => {
-            return Err(StoreError::Damaged {
-                what: "chunk",
-                name: format!("{} at {}", chunk.path, chunk.extent.start),
-                message: format!(
-                    "it reaches to {}, but its stream is stored up to {} and chunks never change their borders; stop Rastro and \
-                     remove the broker's queue, the shipper then goes on where the store stands",
-                    chunk.extent.end, ledger.end.position
-                ),
+            return Err(StoreError::Overlap {
+                stream: chunk.stream,
+                known: ledger.end.position,
+                next_line: ledger.end.next_line,
             }
             .into());
         }

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use rastro_model::{Gap, GapReason, Position, SegmentId, StreamId, Tally, Unfinished};
-use rastro_store::{ChunkOutput, Columns, DeadLetter, Label, Store, StoreError, WriteReport};
+use rastro_store::{
+    ChunkOutput, Columns, DeadLetter, Label, Rendered, RenderedKind, Store, StoreError, WriteReport,
+};
 
 use crate::{INDEX, chunk, container, open, segment, tally};
 
@@ -124,10 +126,28 @@ async fn a_chunk_that_is_stored_in_part_is_refused_and_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     store.write_chunks(&[chunk(1, 0, 10)]).await.unwrap();
-    let error = store.write_chunks(&[chunk(2, 0, 10), chunk(1, 5, 15)]).await.unwrap_err().to_string();
-    assert!(error.contains("1.log at 0-50") && error.contains("stored up to 0-100"), "{error}");
+    let error = store.write_chunks(&[chunk(2, 0, 10), chunk(1, 5, 15)]).await.unwrap_err();
+    let StoreError::Overlap { stream, known, next_line } = error else { panic!("{error}") };
+    assert_eq!((stream, known, next_line), (StreamId(1), Position::new(0, 100), 10));
     assert_eq!(store.stream_end(StreamId(2)).await.unwrap(), None);
     store.write_chunks(&[chunk(2, 0, 10)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn documents_that_an_embedded_store_does_not_keep_are_refused_with_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let mut output = chunk(1, 0, 10);
+    output.rendered = vec![Rendered {
+        kind: RenderedKind::Call,
+        segment: output.segments[0].id,
+        id_prefix: "a-".into(),
+        bytes: b"{}".to_vec(),
+        ends: vec![2],
+    }];
+    let error = store.write_chunks(&[output]).await.unwrap_err();
+    assert!(!error.is_transient() && error.to_string().contains("transformer.documents"), "{error}");
+    assert_eq!(store.stream_end(StreamId(1)).await.unwrap(), None);
 }
 
 fn enters(mut chunk: ChunkOutput, enters: u64) -> ChunkOutput {
