@@ -1,6 +1,7 @@
-//! The project's own chores: `cargo xtask demo`, `test`, `bench`, `lint`.
+//! The project's own chores: `cargo xtask demo`, `test`, `bench`, `chaos`, `lint`.
 
 mod bench;
+mod chaos;
 mod command;
 mod demo;
 mod licences;
@@ -30,6 +31,8 @@ enum Chore {
     Lint,
     /// Measure, each figure beside a peer or limit of the same run.
     Bench(bench::Bench),
+    /// Kill, freeze, cut off and fill up everything under load, and count that nothing is lost, doubled or left unscored.
+    Chaos(chaos::Chaos),
     /// Start, end and show the project's own Redis and Elasticsearch, for tests and benchmarks.
     Services(services::Services),
     /// Check the licences of all dependencies.
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Chore::Test(test) => test::run(&test),
         Chore::Lint => lint::run(),
         Chore::Bench(bench) => bench::run(&bench),
+        Chore::Chaos(chaos) => chaos::run(&chaos),
         Chore::Services(services) => services::run(&services),
         Chore::Licences => licences::run(),
     };

@@ -12,7 +12,10 @@ mod probe;
 mod record;
 mod redis;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
@@ -84,14 +87,43 @@ pub(crate) fn provide_redis() {
     }
 }
 
+/// What is installed for those who run servers of their own.
+pub(crate) struct Servers {
+    /// User and group that the servers run as, if not as whoever runs this.
+    pub(crate) account: Option<(u32, u32)>,
+    /// Folder of an unpacked Elasticsearch, and of the Java that it runs on.
+    pub(crate) elasticsearch: Option<(PathBuf, PathBuf)>,
+}
+
+/// Installs Redis and, if asked for, Elasticsearch; starts nothing.
+pub(crate) fn provide_servers(with_elasticsearch: bool) -> anyhow::Result<Servers> {
+    let folder = folder();
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    let _lock = lock(&folder)?;
+    install::ensure("redis-server", &["redis-server"])?;
+    if let Err(error) = install::ensure("faketime", &["faketime"]) {
+        eprintln!("==> clocks cannot be made to jump: {error:#}");
+    }
+    let account = match account::Account::find()? {
+        account::Account::Own => None,
+        account::Account::Other { uid, gid } => Some((uid, gid)),
+    };
+    let elasticsearch = if with_elasticsearch { Some(elasticsearch::install(&folder)?) } else { None };
+    Ok(Servers { account, elasticsearch })
+}
+
+/// One command at a time: a second `up` waits for the first, and then finds everything running.
+fn lock(folder: &Path) -> anyhow::Result<fs::File> {
+    let path = folder.join("lock");
+    let lock = fs::File::create(&path).with_context(|| format!("cannot create `{}`", path.display()))?;
+    lock.lock().with_context(|| format!("cannot lock `{}`", path.display()))?;
+    Ok(lock)
+}
+
 pub(crate) fn run(services: &Services) -> anyhow::Result<()> {
     let folder = folder();
     fs::create_dir_all(&folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
-    // One command at a time: a second `up` waits for the first, and then finds everything running.
-    let lock_path = folder.join("lock");
-    let lock =
-        fs::File::create(&lock_path).with_context(|| format!("cannot create `{}`", lock_path.display()))?;
-    lock.lock().with_context(|| format!("cannot lock `{}`", lock_path.display()))?;
+    let _lock = lock(&folder)?;
     let mut record = Record::load(&folder)?;
     match &services.action {
         Action::Up { service, heap } => {

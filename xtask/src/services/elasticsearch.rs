@@ -26,6 +26,16 @@ const START_LIMIT: Duration = Duration::from_mins(3);
 /// Oldest Java that this version runs on.
 const OLDEST_JAVA: u32 = 17;
 
+/// Where it is unpacked, and the Java that it runs on; installs both.
+pub(super) fn install(downloads: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
+    install::ensure("java", &["openjdk-17-jdk-headless"])?;
+    let folder = downloads.join(NAME);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    let home = ensure_unpacked(downloads, &folder)?;
+    Account::find()?.can_reach(&folder)?;
+    Ok((home, java_home()?))
+}
+
 /// Starts it and waits until it answers.
 pub(super) fn start(record: &mut Record, heap: &str) -> anyhow::Result<()> {
     if !heap.ends_with(['m', 'g']) || heap[..heap.len() - 1].parse::<u32>().is_err() {
