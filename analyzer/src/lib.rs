@@ -7,6 +7,7 @@
 //! | [`registry`] | the one table of detectors; `stide:n=6` |
 //! | [`detector`] | what a detector is |
 //! | `stide`, `bosc` | the detectors |
+//! | [`behaviour`] | arguments, results and times of calls |
 //! | `window_set`, `window_counts` | sets of windows, for scoring and for learning |
 //! | `sequences` | from segments to the calls of each thread |
 //! | `novelty` | from windows to frames: how strong is a burst of unseen windows |
@@ -21,6 +22,7 @@
 
 mod alarms;
 pub mod alphabet;
+pub mod behaviour;
 mod bosc;
 pub mod calibration;
 mod containers;
@@ -28,6 +30,7 @@ pub mod detector;
 pub mod engine;
 pub mod evaluation;
 mod explain;
+mod frames;
 pub mod learner;
 mod message;
 mod novelty;

@@ -30,7 +30,7 @@ pub use category::Category;
 pub use direction::Direction;
 pub use event::Event;
 pub use log_header::LogHeader;
-pub use score::{FrameScore, ProfileRef, Reason, SegmentScores};
+pub use score::{CallFigure, FigureExtent, FrameScore, ProfileRef, Reason, SegmentScores};
 pub use segment::{CallKind, Calls, Container, Detail, Segment, SegmentId, Thread, Unfinished};
 pub use stream::{Gap, GapReason, Position, StreamId};
 pub use tally::Tally;

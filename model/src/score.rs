@@ -115,4 +115,102 @@ pub enum Reason {
         /// Its arguments, where they were kept.
         arguments: Option<String>,
     },
+    /// Calls of one name ended otherwise than in training: more often with an error, with another error, or without.
+    UnusualOutcome {
+        /// Name of the call.
+        name: String,
+        /// `failure`, `success`, or the name of one error.
+        outcome: String,
+        /// The first such call of the frame, counted in its segment.
+        call: u32,
+        /// How many calls of the name ended so in the frame.
+        times: u32,
+        /// Calls of the name in the frame.
+        calls: u32,
+        /// How many ended so in training.
+        trained_times: u64,
+        /// Calls of the name in training.
+        trained_calls: u64,
+        /// Arguments of the first such call, where they were kept.
+        arguments: Option<String>,
+    },
+    /// A number of the calls of one name is unlike those of training.
+    UnusualFigure {
+        /// Name of the call; empty where it is a number of the frame as a whole.
+        name: String,
+        /// What the number measures.
+        figure: CallFigure,
+        /// Which number of the frame it is.
+        extent: FigureExtent,
+        /// The number.
+        value: u64,
+        /// One in a hundred is lower in training.
+        usual_low: u64,
+        /// One in a hundred is higher in training.
+        usual_high: u64,
+        /// The call that has the number, counted in its segment.
+        call: u32,
+        /// Calls of the name in the frame.
+        calls: u32,
+    },
+    /// A path of a shape that the call never had in training.
+    UnseenPath {
+        /// Name of the call.
+        name: String,
+        /// The path.
+        path: String,
+        /// Its shape: its first directories, its depth, its extension.
+        shape: String,
+        /// The call, counted in its segment.
+        call: u32,
+        /// Different shapes of that kind in the frame.
+        shapes: u32,
+        /// Paths of the call in training.
+        trained: u64,
+    },
+    /// A call that a model of the sequence did not expect.
+    UnexpectedCall {
+        /// The calls before it that were looked at, oldest first, and the call itself.
+        calls: Vec<String>,
+        /// The call, counted in its segment.
+        ends_at: u32,
+        /// Bits of surprise, in thousandths.
+        millibits: u64,
+        /// Thread that made it, where known.
+        thread: Option<i64>,
+        /// Name of that thread's process, where known.
+        process: Option<String>,
+        /// The call that was expected most.
+        expected: Option<String>,
+    },
+}
+
+/// What a number of calls measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CallFigure {
+    /// Number of arguments.
+    ArgumentCount,
+    /// Characters of the arguments.
+    ArgumentLength,
+    /// Bytes read or written.
+    BytesMoved,
+    /// Time that the call took, nanoseconds.
+    LatencyNs,
+    /// Time for which its thread made no call before it, nanoseconds.
+    PauseNs,
+    /// Mean time from one call of the frame to the next, nanoseconds.
+    IntervalNs,
+}
+
+/// Which number of a frame is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FigureExtent {
+    /// The highest one.
+    Highest,
+    /// The median.
+    Median,
 }

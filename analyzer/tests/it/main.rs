@@ -3,6 +3,7 @@
 
 mod adfa;
 mod alarms;
+mod behaviour;
 mod learning;
 mod profiles;
 mod recordings;

@@ -13,12 +13,12 @@ use crate::support::{Call, read_gzip, segments, shared_data};
 
 /// Whether the recording is taken with its thread ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Threads {
+pub(crate) enum Threads {
     Known,
     Unknown,
 }
 
-fn calls(folder: &Path, recording: usize, threads: Threads) -> Vec<Call> {
+pub(crate) fn calls(folder: &Path, recording: usize, threads: Threads) -> Vec<Call> {
     let lines = read_gzip(&folder.join(format!("recordings/web-{recording:02}.log.gz")));
     let ids = read_gzip(&folder.join(format!("recordings/web-{recording:02}.threads.tsv.gz")));
     let ids = ids.lines().skip(1).map(|line| line.split('\t').nth(1).unwrap().parse::<i64>().unwrap());

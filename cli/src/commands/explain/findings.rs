@@ -108,7 +108,11 @@ fn rank(reason: &Reason) -> u8 {
 pub(super) fn call_of(reason: &Reason) -> Option<u32> {
     match reason {
         Reason::UnseenSequence { ends_at, .. } | Reason::UnseenBag { ends_at, .. } => Some(*ends_at),
-        Reason::RareCall { call, .. } => Some(*call),
+        Reason::UnexpectedCall { ends_at, .. } => Some(*ends_at),
+        Reason::RareCall { call, .. }
+        | Reason::UnusualOutcome { call, .. }
+        | Reason::UnusualFigure { call, .. }
+        | Reason::UnseenPath { call, .. } => Some(*call),
         _ => None,
     }
 }
