@@ -16,7 +16,8 @@ use std::any::Any;
 
 use crate::{
     alphabet::Symbol,
-    detector::{Detector, Judge, WindowStatistics, verdict},
+    detector::{CallJudge, Detector, Judge, RawScale, WindowStatistics, verdict},
+    novelty,
     registry::{DetectorInfo, ModelSpec, ParameterInfo},
     window_counts::WindowCounts,
     window_set::WindowSet,
@@ -28,14 +29,10 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
     title: "BoSC: bags of calls never seen",
     description: "The profile is the set of all bags (which calls, how often, in any order) of w consecutive calls of a thread; a bag \
                   outside it is unseen (Kang, Fuller and Honavar 2005; Abed, Clancy and Levy 2015).",
-    parameters: &[ParameterInfo {
-        key: "w",
-        aliases: &["window", "n"],
-        default: 10,
-        min: 2,
-        max: Bosc::MAX_WINDOW as u32,
-        description: "size of a bag, calls",
-    }],
+    parameters: &[ParameterInfo::whole("w", 10, (2, Bosc::MAX_WINDOW as u32))
+        .or(&["window", "n"])
+        .about("size of a bag, calls")],
+    window: |spec| spec.whole("w"),
     create: |spec| Box::new(Bosc::new(spec)),
     decode: |spec, bytes, alphabet| {
         Bosc::decode(spec, bytes, alphabet).map(|bosc| Box::new(bosc) as Box<dyn Detector>)
@@ -89,11 +86,15 @@ impl Detector for Bosc {
         }
     }
 
-    fn judge(&self, alphabet: usize) -> Box<dyn Judge> {
+    fn judge(&self, alphabet: usize) -> Judge {
         // The last key stands for every unknown call: no known bag contains it.
         let keys = (0..=alphabet).map(|symbol| key_of(symbol as Symbol)).collect();
         let set = WindowSet::new(self.bags.distinct(), self.bags.keys());
-        Box::new(BoscJudge { width: self.width, unknown: alphabet as Symbol, keys, set })
+        Judge::Calls(Box::new(BoscJudge { width: self.width, unknown: alphabet as Symbol, keys, set }))
+    }
+
+    fn scale(&self) -> RawScale {
+        novelty::scale(self.width as u32)
     }
 
     fn statistics(&self) -> WindowStatistics {
@@ -197,7 +198,7 @@ impl BoscJudge {
     }
 }
 
-impl Judge for BoscJudge {
+impl CallJudge for BoscJudge {
     fn judge(&self, calls: &[Symbol], context: usize, verdicts: &mut [u8]) {
         let first_window = context.max(self.width - 1).min(calls.len());
         let start = (first_window + 1).saturating_sub(self.width).min(first_window);
@@ -264,7 +265,7 @@ mod tests {
             }
             let context = context.min(calls.len());
             let mut verdicts = vec![7; calls.len() - context];
-            trained(w, &training).judge(usize::from(names)).judge(&calls, context, &mut verdicts);
+            trained(w, &training).judge(usize::from(names)).as_calls().unwrap().judge(&calls, context, &mut verdicts);
             prop_assert_eq!(verdicts, naive(&training, &calls, w, context));
         }
 
@@ -301,7 +302,7 @@ mod tests {
     fn a_window_with_two_unknown_calls_is_never_known() {
         let bosc = trained(2, &[0, 1, 0]);
         let mut verdicts = [0; 3];
-        bosc.judge(2).judge(&[2, 3, 1], 0, &mut verdicts);
+        bosc.judge(2).as_calls().unwrap().judge(&[2, 3, 1], 0, &mut verdicts);
         assert_eq!(verdicts, [verdict::NO_WINDOW, verdict::UNSEEN, verdict::UNSEEN]);
     }
 }

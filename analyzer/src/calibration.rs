@@ -16,7 +16,8 @@
 //! held-out scores (at least ten) is continued as an exponential, which is peaks over threshold with a generalised Pareto distribution of
 //! shape 0. Its mean excess is estimated from the data and **never taken to be less than one window size**: a single new turn of
 //! a program makes up to that many unseen windows, so where the data shows nothing at all, each further new turn close by is
-//! still taken to be only e times rarer than the one before.
+//! still taken to be only e times rarer than the one before. (Detectors that judge frames as a whole say themselves what their least mean
+//! excess is: [`crate::detector::RawScale`].)
 //!
 //! Below the tail, a raw score's probability is the conformal p-value (1 + held-out scores at least as high) / (1 + held-out
 //! scores): with few frames it cannot be small (V. Vovk, A. Gammerman, G. Shafer, "Algorithmic Learning in a Random World", 2005).
@@ -31,7 +32,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use crate::novelty::{CEILING_WINDOWS, raw_score};
+use crate::detector::RawScale;
 
 /// Score at which a frame alarms.
 pub const THRESHOLD: f64 = 50.0;
@@ -42,9 +43,6 @@ const HIGHEST: f64 = 100.0;
 /// Highest held-out scores that the tail is fitted to: one in so many of all, but at least so many.
 const TAIL_AT_LEAST: u64 = 10;
 const TAIL_ONE_IN: u64 = 20;
-
-/// However much held-out data says otherwise, fewer new turns of a program than this, close together, never alarm.
-const LEAST_TURNS: u32 = 2;
 
 /// Frames a container a day that are believed. Training data with long pauses, or with times squeezed into an instant, must not
 /// lead to an absurd threshold: one frame in ten seconds, and 50 a second, all day.
@@ -58,7 +56,7 @@ const FRAMES_PER_DAY_UNKNOWN: f64 = 86_400.0;
 pub struct HeldOut {
     /// Frames.
     pub frames: u64,
-    /// Levels above 0 (in eighths of a window), ascending, with the number of frames that reached just this.
+    /// Raw scores above 0 in whole fractions ([`RawScale::units`]), ascending, with the number of frames that reached just this.
     pub levels: Vec<(u32, u64)>,
 }
 
@@ -87,9 +85,24 @@ impl HeldOut {
         self.frames = self.frames.saturating_add(other.frames);
     }
 
-    /// The highest raw score, windows.
-    pub fn highest(&self) -> f64 {
-        self.levels.last().map_or(0.0, |&(level, _)| raw_score(level))
+    /// A histogram of these raw scores, which occurred so often.
+    pub(crate) fn of_raw(scores: &[(f64, u64)], scale: &RawScale) -> Self {
+        let mut counts = std::collections::BTreeMap::new();
+        let mut frames = 0u64;
+        for &(raw, count) in scores {
+            frames = frames.saturating_add(count);
+            let level = scale.level(raw);
+            if level > 0 {
+                let sum = counts.entry(level).or_insert(0u64);
+                *sum = sum.saturating_add(count);
+            }
+        }
+        Self { frames, levels: counts.into_iter().collect() }
+    }
+
+    /// The highest raw score.
+    pub fn highest(&self, scale: &RawScale) -> f64 {
+        self.levels.last().map_or(0.0, |&(level, _)| scale.raw(level))
     }
 
     /// Whether levels ascend and no more frames have one than there are.
@@ -128,17 +141,19 @@ impl Budget {
 pub struct Calibration {
     /// Raw score and score, both ascending; between two, scores lie on a line.
     knots: Vec<(f64, f64)>,
-    /// Scores a window beyond the last knot.
+    /// Scores a unit of raw score beyond the last knot.
     slope: f64,
     held_out: u64,
     highest: f64,
     budget: f64,
     capped: bool,
+    unit: &'static str,
 }
 
 impl Calibration {
-    /// Calibrates a model of `window` calls on held-out frames.
-    pub fn new(held_out: &HeldOut, window: u32, budget: &Budget) -> Self {
+    /// Calibrates a model whose raw scores are counted by `scale` on held-out frames.
+    pub fn new(held_out: &HeldOut, scale: &RawScale, budget: &Budget) -> Self {
+        let raw_score = |level| scale.raw(level);
         let probability = budget.probability();
         let frames = held_out.frames as f64;
         let score_of = |p: f64| (THRESHOLD * p.ln() / probability.ln()).clamp(0.0, HIGHEST);
@@ -156,7 +171,7 @@ impl Calibration {
             excess_sum += raw_score(level) * count as f64;
         }
         let mean_excess = if exceeding == 0 { 0.0 } else { excess_sum / exceeding as f64 - tail_starts_at };
-        let mean_excess = mean_excess.max(f64::from(window));
+        let mean_excess = mean_excess.max(scale.least_mean_excess);
         let mut at_least: u64 = held_out.levels.iter().map(|&(_, count)| count).sum();
         let mut knots = vec![(0.0, 0.0)];
         for &(level, count) in
@@ -169,11 +184,16 @@ impl Calibration {
             last.1 = score_of((at_least as f64 + 1.0) / (frames + 1.0));
         }
         let slope = THRESHOLD / -probability.ln() / mean_excess;
-        let held = (held_out.frames, held_out.highest());
-        let mut calibration =
-            Self { knots, slope, held_out: held.0, highest: held.1, budget: probability, capped: false };
-        let lowest = f64::from(LEAST_TURNS * window);
-        let highest = f64::from(CEILING_WINDOWS);
+        let mut calibration = Self {
+            knots,
+            slope,
+            held_out: held_out.frames,
+            highest: held_out.highest(scale),
+            budget: probability,
+            capped: false,
+            unit: scale.name,
+        };
+        let (lowest, highest) = (scale.least_threshold, scale.highest_threshold);
         let threshold = calibration.raw_threshold();
         calibration.capped = threshold > highest;
         if !(lowest..=highest).contains(&threshold) {
@@ -199,7 +219,7 @@ impl Calibration {
         score.min(HIGHEST)
     }
 
-    /// The lowest raw score that alarms, windows.
+    /// The lowest raw score that alarms.
     pub fn raw_threshold(&self) -> f64 {
         let above = self.knots.partition_point(|knot| knot.1 < THRESHOLD);
         if above == 0 {
@@ -216,10 +236,10 @@ impl Calibration {
 
     /// What the calibration rests on, for people.
     pub fn describe(&self) -> String {
-        let Self { held_out, highest, budget, .. } = self;
+        let Self { held_out, highest, budget, unit, .. } = self;
         let threshold = self.raw_threshold();
         let mut text = format!(
-            "calibrated on {held_out} held-out frames, the most novel at {highest:.1} windows; alarms from {threshold:.1} windows on"
+            "calibrated on {held_out} held-out frames, the most novel at {highest:.1} {unit}; alarms from {threshold:.1} {unit} on"
         );
         if self.capped {
             text.push_str("; normal frames were so novel that the budget cannot be kept: train on more data");
@@ -240,6 +260,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::novelty::scale;
 
     fn budget(per_day: f64) -> Budget {
         Budget { per_day, frames_per_day: Some(100_000.0), models: 2 }
@@ -257,8 +278,8 @@ mod tests {
             window in 2u32..=16,
             per_day in 0.001f64..1000.0,
         ) {
-            let calibration = Calibration::new(&held_out, window, &budget(per_day));
-            let scores: Vec<f64> = (0..=4096).map(|level| calibration.score(raw_score(level))).collect();
+            let calibration = Calibration::new(&held_out, &scale(window), &budget(per_day));
+            let scores: Vec<f64> = (0..=4096).map(|level| calibration.score(scale(window).raw(level))).collect();
             prop_assert!(scores.is_sorted());
             prop_assert_eq!(scores[0].to_bits(), 0.0f64.to_bits());
             prop_assert!(scores.iter().all(|score| (0.0..=100.0).contains(score)));
@@ -271,7 +292,7 @@ mod tests {
 
         #[test]
         fn a_smaller_budget_never_lowers_the_threshold(held_out in held_out(), per_day in 0.01f64..10.0) {
-            let threshold = |per_day| Calibration::new(&held_out, 6, &budget(per_day)).raw_threshold();
+            let threshold = |per_day| Calibration::new(&held_out, &scale(6), &budget(per_day)).raw_threshold();
             prop_assert!(threshold(per_day / 10.0) >= threshold(per_day) - 1e-9);
         }
 
@@ -281,7 +302,7 @@ mod tests {
             sum.add(&b);
             prop_assert!(sum.is_consistent());
             prop_assert_eq!(sum.frames, a.frames + b.frames);
-            prop_assert_eq!(sum.highest().to_bits(), a.highest().max(b.highest()).to_bits());
+            prop_assert_eq!(sum.highest(&scale(6)).to_bits(), a.highest(&scale(6)).max(b.highest(&scale(6))).to_bits());
         }
     }
 
@@ -302,7 +323,7 @@ mod tests {
     fn the_budget_is_kept_far_beyond_the_data_where_the_tail_is_what_it_is_taken_to_be() {
         let asked = budget(1.0).probability();
         for seed in 1..=20 {
-            let calibration = Calibration::new(&exponential_frames(5000, seed), 6, &budget(1.0));
+            let calibration = Calibration::new(&exponential_frames(5000, seed), &scale(6), &budget(1.0));
             let threshold_units = calibration.raw_threshold() * f64::from(crate::novelty::UNITS_PER_WINDOW);
             let realised = 0.05 * (-threshold_units / 80.0).exp();
             assert!(
@@ -315,7 +336,7 @@ mod tests {
     #[test]
     fn little_data_is_taken_with_caution() {
         let threshold = |frames| {
-            Calibration::new(&HeldOut { frames, levels: Vec::new() }, 6, &budget(1.0)).raw_threshold()
+            Calibration::new(&HeldOut { frames, levels: Vec::new() }, &scale(6), &budget(1.0)).raw_threshold()
         };
         assert!(threshold(0) > threshold(100) && threshold(100) > threshold(10_000));
         assert!(threshold(0) > 70.0, "nothing held out: {}", threshold(0));
@@ -326,7 +347,7 @@ mod tests {
     #[test]
     fn a_profile_that_finds_its_own_workload_novel_says_that_it_cannot_keep_the_budget() {
         let held_out = HeldOut { frames: 100, levels: vec![(4096, 60)] };
-        let calibration = Calibration::new(&held_out, 6, &budget(1.0));
+        let calibration = Calibration::new(&held_out, &scale(6), &budget(1.0));
         assert!((calibration.raw_threshold() - 512.0).abs() < 1e-9);
         assert!(calibration.describe().contains("cannot be kept"), "{}", calibration.describe());
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     alphabet::Symbol,
     detector::Judge,
+    frames::visit_frames,
     novelty::{FrameNovelty, Levels},
     sequences::{Runs, ThreadState, Threads},
 };
@@ -182,7 +183,7 @@ impl Walk {
         &mut self,
         segment: &Segment,
         symbols: &[Symbol],
-        judges: &[&dyn Judge],
+        judges: &[&Judge],
         longest_window: usize,
         frame: usize,
         state: &mut ContainerState,
@@ -193,15 +194,28 @@ impl Walk {
         state.levels.resize(judges.len(), 0);
         let mut frames = Vec::with_capacity(judges.len());
         for (model, judge) in judges.iter().enumerate() {
+            let levels = &mut self.levels[model];
+            levels.begin(&self.runs, model, |thread| state.threads.get(thread));
+            let judge = match judge {
+                Judge::Calls(judge) => judge,
+                Judge::Frames(judge) => {
+                    let mut of_model = Vec::with_capacity(segment.calls.len().div_ceil(frame));
+                    visit_frames(&self.runs, segment, symbols, frame, |frame| {
+                        let raw = judge.score(frame).max(0.0);
+                        of_model.push(FrameNovelty { raw, ..FrameNovelty::default() });
+                    });
+                    frames.push(of_model);
+                    continue;
+                }
+            };
             let verdicts = &mut self.verdicts[model];
             verdicts.resize(self.runs.calls.len(), 0);
             for run in &self.runs.all {
                 let own = run.range.start + run.context..run.range.end;
                 judge.judge(&self.runs.calls[run.range.clone()], run.context, &mut verdicts[own]);
             }
-            let levels = &mut self.levels[model];
-            levels.begin(&self.runs, model, |thread| state.threads.get(thread));
-            frames.push(levels.advance(&self.runs, verdicts, &mut state.levels[model], frame));
+            let container = &mut state.levels[model];
+            frames.push(levels.advance(&self.runs, verdicts, judge.steps(), container, frame));
         }
         let levels = &self.levels;
         state

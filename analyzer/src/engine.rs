@@ -12,7 +12,7 @@ use crate::{
     containers::{ContainerState, Containers, Onset, StoredContainers, Walk, is_walkable},
     detector::Judge,
     explain::{Detail, Explainer},
-    novelty::{FrameNovelty, raw_score},
+    novelty::FrameNovelty,
     profile::Profile,
     registry::ModelSpec,
 };
@@ -109,7 +109,7 @@ struct ScoredModel {
     /// Place in the profile.
     place: usize,
     spec: ModelSpec,
-    judge: Box<dyn Judge>,
+    judge: Judge,
     calibration: Calibration,
 }
 
@@ -147,7 +147,7 @@ impl Scorer {
         Ok(Self {
             reference: ProfileRef { name: profile.name.clone(), version },
             alphabet: profile.alphabet.clone(),
-            longest_window: models.iter().map(|model| model.spec.window()).max().unwrap_or(2) as usize,
+            longest_window: models.iter().map(|model| model.spec.window()).max().unwrap_or(2).max(2) as usize,
             containers: Containers::default(),
             alarms: Alarms::default(),
             walk: Walk::default(),
@@ -181,7 +181,7 @@ impl Scorer {
         let mut novelties = vec![Vec::new(); self.models.len()];
         self.onsets.clear();
         if is_usable && !segment.calls.is_empty() {
-            let judges: Vec<&dyn Judge> = self.models.iter().map(|model| model.judge.as_ref()).collect();
+            let judges: Vec<&Judge> = self.models.iter().map(|model| &model.judge).collect();
             let state = self.containers.enter(segment);
             novelties = self.walk.walk(segment, &symbols, &judges, self.longest_window, frame, state);
             self.onsets = onsets_of(segment, frame, &novelties, state);
@@ -189,9 +189,8 @@ impl Scorer {
         let mut scores: Vec<SegmentScores> = Vec::with_capacity(self.models.len());
         for (model, novelties) in self.models.iter().zip(&novelties) {
             let frames = novelties.iter().enumerate().map(|(place, novelty)| {
-                let raw = raw_score(novelty.peak);
-                let score = model.calibration.score(raw);
-                frame_of(segment, place, frame, novelty, raw, score)
+                let score = model.calibration.score(novelty.raw);
+                frame_of(segment, place, frame, novelty, score)
             });
             scores.push(SegmentScores {
                 segment: segment.id,
@@ -339,7 +338,6 @@ pub(crate) fn frame_of(
     place: usize,
     frame: usize,
     novelty: &FrameNovelty,
-    raw: f64,
     score: f64,
 ) -> FrameScore {
     let first = place * frame;
@@ -349,7 +347,7 @@ pub(crate) fn frame_of(
         calls: (last - first + 1) as u32,
         windows: novelty.windows,
         unseen: novelty.unseen,
-        raw,
+        raw: novelty.raw,
         score,
         alarm: score >= THRESHOLD,
         lossy: place == 0 && segment.gap.is_some(),

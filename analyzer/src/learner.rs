@@ -9,7 +9,7 @@ use rastro_model::{ProfileRef, Segment, SegmentScores};
 use crate::{
     calibration::THRESHOLD,
     engine::frame_of,
-    novelty::{FrameNovelty, raw_score},
+    novelty::FrameNovelty,
     profile::Profile,
     training::{Trainer, TrainingOptions, TrainingProgress, TrainingStateError},
 };
@@ -78,8 +78,7 @@ impl Learner {
                     .iter()
                     .enumerate()
                     .map(|(place, novelty)| {
-                        let mut scored =
-                            frame_of(segment, place, frame, novelty, raw_score(novelty.peak), share(novelty));
+                        let mut scored = frame_of(segment, place, frame, novelty, share(novelty));
                         scored.alarm = false;
                         scored.learning = true;
                         scored

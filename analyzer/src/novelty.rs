@@ -5,8 +5,8 @@
 //! last 20 windows (a *locality frame*); that count saturates at 20, where, without thread ids, normal interleavings reach it too.
 //! This is the same idea without a ceiling in reach, Page's cumulative sum (E. S. Page, "Continuous inspection schemes", Biometrika
 //! 41, 1954), which is the optimal test for a change in the rate of rare events: the *level* rises by one for an unseen window
-//! and falls by an eighth for a known one, never below zero. The ratio 8 is what the likelihood ratio gives where some windows in a
-//! thousand are unseen normally and a third to a half under attack.
+//! and falls by an eighth for a known one, never below zero; where a detector says more than known or unseen, by the steps that it gives
+//! ([`crate::detector::CallJudge::steps`]).
 //!
 //! There is a level a thread, so that busy neighbours do not dilute a burst, and one a container, so that a crowd of short
 //! processes adds up. The raw score of a frame is the highest level reached *at an unseen window* of it: after an
@@ -14,7 +14,7 @@
 //! stream was cut.
 
 use crate::{
-    detector::verdict,
+    detector::{RawScale, Steps, verdict},
     sequences::{Runs, ThreadState},
 };
 
@@ -27,8 +27,10 @@ pub(crate) const CEILING_WINDOWS: u32 = 512;
 const CEILING: u32 = CEILING_WINDOWS * UNITS_PER_WINDOW;
 
 /// What the windows of one frame come to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct FrameNovelty {
+    /// Raw score: the peak in windows, or what a judge of frames said.
+    pub(crate) raw: f64,
     pub(crate) windows: u32,
     pub(crate) unseen: u32,
     /// Highest level at an unseen window, in units.
@@ -67,6 +69,7 @@ impl Levels {
         &mut self,
         runs: &Runs,
         verdicts: &[u8],
+        steps: &Steps,
         container: &mut u32,
         frame: usize,
     ) -> Vec<FrameNovelty> {
@@ -76,13 +79,15 @@ impl Levels {
                 let mut novelty = FrameNovelty::default();
                 for (offset, (&place, &owner)) in places.iter().zip(owners).enumerate() {
                     let verdict = verdicts[place as usize];
+                    let step = steps[usize::from(verdict)];
                     let level = &mut self.runs[owner as usize];
-                    if verdict == verdict::UNSEEN {
+                    if step > 0 {
+                        let step = u32::from(step.unsigned_abs());
                         if *container == 0 {
                             novelty.begins = Some((number * frame + offset) as u32);
                         }
-                        *level = level.saturating_add(UNITS_PER_WINDOW).min(CEILING);
-                        *container = container.saturating_add(UNITS_PER_WINDOW).min(CEILING);
+                        *level = level.saturating_add(step).min(CEILING);
+                        *container = container.saturating_add(step).min(CEILING);
                         novelty.windows += 1;
                         novelty.unseen += 1;
                         let highest = (*level).max(*container);
@@ -91,18 +96,27 @@ impl Levels {
                             novelty.peak_begins = novelty.begins;
                         }
                     } else if verdict != verdict::NO_WINDOW {
-                        *level = level.saturating_sub(1);
-                        *container = container.saturating_sub(1);
+                        let step = u32::from(step.unsigned_abs());
+                        *level = level.saturating_sub(step);
+                        *container = container.saturating_sub(step);
                         novelty.windows += 1;
                     }
                 }
+                novelty.raw = f64::from(novelty.peak) / f64::from(UNITS_PER_WINDOW);
                 novelty
             })
             .collect()
     }
 }
 
-/// A level as a raw score, windows.
-pub(crate) fn raw_score(level: u32) -> f64 {
-    f64::from(level) / f64::from(UNITS_PER_WINDOW)
+/// How raw scores are counted that are peaks of this walk over windows of so many calls: a single new turn of a program makes up to that
+/// many unseen windows, and two of them side by side are no intrusion.
+pub(crate) fn scale(window: u32) -> RawScale {
+    RawScale {
+        units: UNITS_PER_WINDOW,
+        name: "windows",
+        least_mean_excess: f64::from(window),
+        least_threshold: f64::from(2 * window),
+        highest_threshold: f64::from(CEILING_WINDOWS),
+    }
 }

@@ -187,7 +187,7 @@ impl Profile {
     pub fn calibration(&self, model: usize, false_alarms_per_day: f64, models: usize) -> Calibration {
         let budget = Budget { per_day: false_alarms_per_day, frames_per_day: self.frames_per_day(), models };
         let model = &self.models[model];
-        Calibration::new(&model.held_out, model.detector.spec().window(), &budget)
+        Calibration::new(&model.held_out, &model.detector.scale(), &budget)
     }
 
     /// Learns what `other` knows: the counts are those of training on both. Models that only one of them has are
@@ -277,7 +277,7 @@ impl Profile {
                     "refused": statistics.refused,
                     "completeness": 1.0 - statistics.unseen_mass(),
                     "held_out_frames": model.held_out.frames,
-                    "held_out_highest": model.held_out.highest(),
+                    "held_out_highest": model.held_out.highest(&model.detector.scale()),
                     "raw_threshold": calibration.raw_threshold(),
                     "calibration": calibration.describe(),
                     "growth": model.growth,

@@ -8,6 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{bosc::Bosc, detector::Detector, stide::Stide};
 
+/// What a parameter's value must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParameterKind {
+    /// A whole number.
+    Whole,
+    /// Any number.
+    Real,
+}
+
 /// What can be said of a detector without running it.
 #[derive(Debug, Serialize)]
 pub struct DetectorInfo {
@@ -17,8 +27,11 @@ pub struct DetectorInfo {
     pub title: &'static str,
     /// What it does and where it comes from.
     pub description: &'static str,
-    /// Its parameters; the first is the window size.
+    /// Its parameters. Where it has windows, the first says how long they are.
     pub parameters: &'static [ParameterInfo],
+    /// How many consecutive calls of a thread one judgement looks at; 0 where frames are judged as a whole.
+    #[serde(skip)]
+    pub window: fn(&ModelSpec) -> u32,
     /// Makes one that knows nothing.
     #[serde(skip)]
     pub create: fn(&ModelSpec) -> Box<dyn Detector>,
@@ -37,12 +50,17 @@ pub struct ParameterInfo {
     pub key: &'static str,
     /// Other keys that mean the same.
     pub aliases: &'static [&'static str],
+    /// What its value must be.
+    pub kind: ParameterKind,
     /// Value where none is given.
-    pub default: u32,
+    #[serde(serialize_with = "without_fraction")]
+    pub default: f64,
     /// Lowest value.
-    pub min: u32,
+    #[serde(serialize_with = "without_fraction")]
+    pub min: f64,
     /// Highest value.
-    pub max: u32,
+    #[serde(serialize_with = "without_fraction")]
+    pub max: f64,
     /// What it means.
     pub description: &'static str,
 }
@@ -60,7 +78,7 @@ const _: () = assert!(
 pub struct ModelSpec {
     info: &'static DetectorInfo,
     /// One value a parameter, in the order of the table.
-    values: Vec<u32>,
+    values: Vec<f64>,
 }
 
 /// A specification that names no model.
@@ -86,7 +104,7 @@ pub enum SpecError {
         known: String,
     },
     /// A value outside its range.
-    #[error("detector `{detector}`, parameter `{key}`: `{value}` is not a whole number from {min} to {max}")]
+    #[error("detector `{detector}`, parameter `{key}`: `{value}` is not {expected}")]
     Value {
         /// The detector.
         detector: &'static str,
@@ -94,10 +112,8 @@ pub enum SpecError {
         key: &'static str,
         /// What was given.
         value: String,
-        /// Lowest value.
-        min: u32,
-        /// Highest value.
-        max: u32,
+        /// What it must be.
+        expected: String,
     },
     /// A parameter given twice.
     #[error("detector `{detector}`, parameter `{key}` is given twice in `{text}`")]
@@ -111,6 +127,64 @@ pub enum SpecError {
     },
 }
 
+impl ParameterInfo {
+    /// A parameter that is a whole number.
+    pub(crate) const fn whole(key: &'static str, default: u32, (min, max): (u32, u32)) -> Self {
+        Self {
+            key,
+            aliases: &[],
+            kind: ParameterKind::Whole,
+            default: default as f64,
+            min: min as f64,
+            max: max as f64,
+            description: "",
+        }
+    }
+
+    /// A parameter that is any number.
+    pub(crate) const fn real(key: &'static str, default: f64, (min, max): (f64, f64)) -> Self {
+        Self { key, aliases: &[], kind: ParameterKind::Real, default, min, max, description: "" }
+    }
+
+    /// The same with other keys that mean it.
+    pub(crate) const fn or(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    /// The same with what it means.
+    pub(crate) const fn about(mut self, description: &'static str) -> Self {
+        self.description = description;
+        self
+    }
+
+    fn read(&self, value: &str) -> Option<f64> {
+        let number: f64 = match self.kind {
+            ParameterKind::Whole => f64::from(value.parse::<u32>().ok()?),
+            ParameterKind::Real => value.parse().ok()?,
+        };
+        (self.min..=self.max).contains(&number).then_some(number)
+    }
+
+    /// What a value must be, for people.
+    pub fn expected(&self) -> String {
+        let kind = match self.kind {
+            ParameterKind::Whole => "whole number",
+            ParameterKind::Real => "number",
+        };
+        format!("a {kind} from {} to {}", self.min, self.max)
+    }
+}
+
+/// `6` and not `6.0`.
+fn without_fraction<S: serde::Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    if number.fract() == 0.0 {
+        serializer.serialize_i64(*number as i64)
+    } else {
+        serializer.serialize_f64(*number)
+    }
+}
+
 impl ModelSpec {
     /// Reads `NAME[:KEY=VALUE,…]`, as in `stide`, `stide:n=6`, `bosc:window=10`.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
@@ -122,7 +196,7 @@ impl ModelSpec {
                 known: listed(DETECTORS.iter().map(|info| info.name)),
             }
         })?;
-        let mut values: Vec<Option<u32>> = vec![None; info.parameters.len()];
+        let mut values: Vec<Option<f64>> = vec![None; info.parameters.len()];
         for pair in parameters.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (key, value) = (key.trim(), value.trim());
@@ -143,13 +217,11 @@ impl ModelSpec {
                     text: text.to_owned(),
                 });
             }
-            let number = value.parse().ok().filter(|number| (parameter.min..=parameter.max).contains(number));
-            values[place] = Some(number.ok_or_else(|| SpecError::Value {
+            values[place] = Some(parameter.read(value).ok_or_else(|| SpecError::Value {
                 detector: info.name,
                 key: parameter.key,
                 value: value.to_owned(),
-                min: parameter.min,
-                max: parameter.max,
+                expected: parameter.expected(),
             })?);
         }
         let values = values
@@ -170,13 +242,27 @@ impl ModelSpec {
         self.info.name
     }
 
-    /// Window size, calls.
+    /// How many consecutive calls of a thread one judgement looks at; 0 where frames are judged as a whole.
     pub fn window(&self) -> u32 {
-        self.values[0]
+        (self.info.window)(self)
     }
 
-    /// The same model with another window size.
+    /// Value of the parameter with this key; 0 if there is none.
+    pub fn value(&self, key: &str) -> f64 {
+        let place = self.info.parameters.iter().position(|parameter| parameter.key == key);
+        place.and_then(|place| self.values.get(place)).copied().unwrap_or_default()
+    }
+
+    /// Value of a whole number's parameter.
+    pub fn whole(&self, key: &str) -> u32 {
+        self.value(key) as u32
+    }
+
+    /// The same model with another window size; itself, if it has no windows.
     pub fn with_window(&self, window: u32) -> Result<Self, SpecError> {
+        if self.window() == 0 {
+            return Ok(self.clone());
+        }
         Self::parse(&format!("{}:{}={window}", self.info.name, self.info.parameters[0].key))
     }
 
@@ -205,7 +291,7 @@ impl fmt::Display for ModelSpec {
         for (place, (parameter, value)) in self.info.parameters.iter().zip(&self.values).enumerate() {
             if place == 0 {
                 write!(f, ":{}={value}", parameter.key)?;
-            } else if *value != parameter.default {
+            } else if value.to_bits() != parameter.default.to_bits() {
                 write!(f, ",{}={value}", parameter.key)?;
             }
         }
@@ -221,7 +307,8 @@ impl fmt::Debug for ModelSpec {
 
 impl PartialEq for ModelSpec {
     fn eq(&self, other: &Self) -> bool {
-        self.info.name == other.info.name && self.values == other.values
+        let bits = |spec: &Self| spec.values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        self.info.name == other.info.name && bits(self) == bits(other)
     }
 }
 

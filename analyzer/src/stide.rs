@@ -15,7 +15,8 @@ use std::any::Any;
 
 use crate::{
     alphabet::Symbol,
-    detector::{Detector, Judge, WindowStatistics, verdict},
+    detector::{CallJudge, Detector, Judge, RawScale, WindowStatistics, verdict},
+    novelty,
     registry::{DetectorInfo, ModelSpec, ParameterInfo},
     window_counts::WindowCounts,
     window_set::{Key, WindowSet},
@@ -27,14 +28,10 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
     title: "STIDE: sequences never seen",
     description: "The profile is the set of all sequences of n consecutive calls of a thread; a sequence outside it is unseen \
                   (Forrest et al. 1996; Hofmeyr, Forrest and Somayaji 1998).",
-    parameters: &[ParameterInfo {
-        key: "n",
-        aliases: &["window", "w"],
-        default: 6,
-        min: 2,
-        max: Stide::MAX_WINDOW as u32,
-        description: "length of a sequence, calls",
-    }],
+    parameters: &[ParameterInfo::whole("n", 6, (2, Stide::MAX_WINDOW as u32))
+        .or(&["window", "w"])
+        .about("length of a sequence, calls")],
+    window: |spec| spec.whole("n"),
     create: |spec| Box::new(Stide::new(spec)),
     decode: |spec, bytes, alphabet| {
         Stide::decode(spec, bytes, alphabet).map(|stide| Box::new(stide) as Box<dyn Detector>)
@@ -67,13 +64,13 @@ impl Stide {
         Ok(Self { spec: spec.clone(), width, windows })
     }
 
-    fn judge_with<K: Packable>(&self, bits: u32, unknown: Symbol) -> Box<dyn Judge> {
+    fn judge_with<K: Packable>(&self, bits: u32, unknown: Symbol) -> Judge {
         let packing = Packing::<K>::new(self.width, bits);
         let set = WindowSet::new(
             self.windows.distinct(),
             self.windows.windows().map(|(window, _)| packing.pack(window)),
         );
-        Box::new(StideJudge { width: self.width, unknown, packing, set })
+        Judge::Calls(Box::new(StideJudge { width: self.width, unknown, packing, set }))
     }
 }
 
@@ -96,7 +93,7 @@ impl Detector for Stide {
         }
     }
 
-    fn judge(&self, alphabet: usize) -> Box<dyn Judge> {
+    fn judge(&self, alphabet: usize) -> Judge {
         // One code more than there are symbols stands for every unknown one, and the code of all ones stays unused, so that no
         // window ever has the key that marks a free place.
         let unknown = alphabet as Symbol;
@@ -106,6 +103,10 @@ impl Detector for Stide {
             65..=128 => self.judge_with::<u128>(bits, unknown),
             _ => self.judge_with::<[u128; 2]>(Symbol::BITS, unknown),
         }
+    }
+
+    fn scale(&self) -> RawScale {
+        novelty::scale(self.width as u32)
     }
 
     fn statistics(&self) -> WindowStatistics {
@@ -238,7 +239,7 @@ struct StideJudge<K> {
     set: WindowSet<K>,
 }
 
-impl<K: Packable> Judge for StideJudge<K> {
+impl<K: Packable> CallJudge for StideJudge<K> {
     fn judge(&self, calls: &[Symbol], context: usize, verdicts: &mut [u8]) {
         // Calls before the first window are packed without asking.
         let first_window = context.max(self.width - 1).min(calls.len());
@@ -300,7 +301,7 @@ mod tests {
             let context = context.min(calls.len());
             let stide = trained(n, &training);
             let mut verdicts = vec![7; calls.len() - context];
-            stide.judge(usize::from(names)).judge(&calls, context, &mut verdicts);
+            stide.judge(usize::from(names)).as_calls().unwrap().judge(&calls, context, &mut verdicts);
             prop_assert_eq!(verdicts, naive(&training, &calls, n, context));
         }
 

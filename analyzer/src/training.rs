@@ -12,6 +12,7 @@ use crate::{
     calibration::HeldOut,
     containers::{ContainerKey, Containers, StoredContainers, Walk, is_walkable},
     detector::Judge,
+    frames::visit_frames,
     novelty::FrameNovelty,
     profile::{MAX_GROWTH_POINTS, Profile},
     profile_file::{Effort, ProfileError},
@@ -65,7 +66,7 @@ pub struct TrainingProgress {
 pub struct Trainer {
     profile: Profile,
     frame: usize,
-    judges: Vec<Box<dyn Judge>>,
+    judges: Vec<Judge>,
     longest_window: usize,
     containers: Containers,
     walk: Walk,
@@ -111,7 +112,8 @@ impl Trainer {
                 .iter()
                 .map(|model| model.detector.spec().window())
                 .max()
-                .unwrap_or(2) as usize,
+                .unwrap_or(2)
+                .max(2) as usize,
             frame: frame.max(1) as usize,
             judges: Vec::new(),
             containers: Containers::default(),
@@ -154,10 +156,18 @@ impl Trainer {
             calls.kinds.iter().map(|kind| self.profile.alphabet.learn(&kind.name)).collect();
         self.note(segment, &symbols);
         let state = self.containers.enter(segment);
-        let judges: Vec<&dyn Judge> = self.judges.iter().map(AsRef::as_ref).collect();
+        let judges: Vec<&Judge> = self.judges.iter().collect();
         let frames = self.walk.walk(segment, &symbols, &judges, self.longest_window, self.frame, state);
-        for (levels, frames) in self.levels.iter_mut().zip(&frames) {
-            levels.extend(frames.iter().map(|frame| frame.peak.min(u32::from(u16::MAX)) as u16));
+        for ((levels, model), frames) in self.levels.iter_mut().zip(&self.profile.models).zip(&frames) {
+            let scale = model.detector.scale();
+            levels.extend(frames.iter().map(|frame| scale.level(frame.raw) as u16));
+        }
+        if self.judges.iter().any(|judge| judge.as_frames().is_some()) {
+            visit_frames(&self.walk.runs, segment, &symbols, self.frame, |frame| {
+                for model in &mut self.profile.models {
+                    model.detector.learn_frame(frame);
+                }
+            });
         }
         if self.levels.first().is_some_and(|levels| levels.len() > MAX_FRAMES) {
             self.forget_old_frames();
@@ -283,6 +293,11 @@ impl Trainer {
         for ((model, levels), resumed) in
             self.profile.models.iter_mut().zip(&self.levels).zip(self.resumed_held_out)
         {
+            model.detector.finish();
+            if let Some(scores) = model.detector.held_out() {
+                model.held_out = HeldOut::of_raw(&scores, &model.detector.scale());
+                continue;
+            }
             model.held_out = HeldOut::of(levels.iter().skip(first).map(|&level| u32::from(level)));
             if self.resumed_calls >= half {
                 model.held_out.add(&resumed);

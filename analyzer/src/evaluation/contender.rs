@@ -2,7 +2,7 @@
 
 use crate::{
     alphabet::{Alphabet, Symbol},
-    detector::{Judge, WindowStatistics, verdict},
+    detector::{Frame, Judge, WindowStatistics},
     profile::Profile,
     registry::ModelSpec,
 };
@@ -10,7 +10,7 @@ use crate::{
 /// A trained detector.
 pub(crate) struct Contender {
     profile: Profile,
-    judge: Box<dyn Judge>,
+    judge: Judge,
 }
 
 impl Contender {
@@ -26,21 +26,16 @@ impl Contender {
         let detector = &mut profile.models[0].detector;
         for trace in traces {
             detector.learn(trace, 0);
+            detector.learn_frame(&Frame::of_trace(trace));
         }
+        detector.finish();
         let judge = detector.judge(alphabet.len());
         Self { profile, judge }
     }
 
-    /// Score of a whole trace: the share of its windows that are unseen; 0 for a trace that is too short for a window.
+    /// Score of a whole trace, as the detector defines it.
     pub(crate) fn score(&self, trace: &[Symbol]) -> f64 {
-        let mut verdicts = vec![0; trace.len()];
-        self.judge.judge(trace, 0, &mut verdicts);
-        let (mut windows, mut unseen) = (0u64, 0u64);
-        for &verdict in &verdicts {
-            windows += u64::from(verdict != verdict::NO_WINDOW);
-            unseen += u64::from(verdict == verdict::UNSEEN);
-        }
-        if windows == 0 { 0.0 } else { unseen as f64 / windows as f64 }
+        self.judge.trace_score(trace)
     }
 
     /// How much it learned.
