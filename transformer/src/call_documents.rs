@@ -42,6 +42,9 @@ const ARGUMENT_LIMIT: usize = 1024;
 /// Arguments of one call that become members.
 const MOST_ARGUMENTS: usize = 256;
 
+/// The largest number that a store of signed numbers can hold.
+pub(crate) const LARGEST: u64 = i64::MAX as u64;
+
 /// What all calls of one segment have in common, written once.
 struct Fragments {
     /// By kind of call.
@@ -122,15 +125,16 @@ fn push_call(
         out.extend_from_slice(quote);
     };
     out.extend_from_slice(b"{\"@timestamp\":");
-    times.push(out, calls.time_ns[call], "Z");
+    // Stores keep nanoseconds since the epoch; `timestamp` says what the line says.
+    times.push(out, calls.time_ns[call].max(0), "Z");
     out.extend_from_slice(b",\"timestamp\":");
     times.push(out, calls.time_ns[call], "+0000");
-    if calls.number[call] > 0 {
+    if (1..=LARGEST).contains(&calls.number[call]) {
         number(out, b",\"event_number\":", i128::from(calls.number[call]));
     }
     number(out, b",\"event_direction\":", i128::from(calls.flags[call] & flag::ENTER != 0));
     out.extend_from_slice(&kind.numbers);
-    number(out, b",\"latency\":", i128::from(calls.latency_ns[call]));
+    number(out, b",\"latency\":", i128::from(calls.latency_ns[call].min(LARGEST)));
     if let Some(result) = calls.result_of(call) {
         number(out, b",\"return_value\":", i128::from(result));
     }
@@ -199,7 +203,7 @@ impl Kind {
 /// Number of a call: by the table of the architecture, or the number that an opaque symbol (`#42`) is.
 pub(crate) fn number_of(name: &str, architecture: Architecture) -> Option<u32> {
     match name.strip_prefix('#') {
-        Some(symbol) => symbol.parse().ok(),
+        Some(symbol) => symbol.parse().ok().filter(|&number| i32::try_from(number).is_ok()),
         None => syscall::number(architecture, name),
     }
 }
@@ -281,6 +285,7 @@ mod tests {
     #[test]
     fn an_opaque_symbol_is_its_own_number() {
         assert_eq!(number_of("#42", Architecture::X86_64), Some(42));
+        assert_eq!(number_of("#4294967295", Architecture::X86_64), None);
         assert_eq!(number_of("select", Architecture::X86_64), Some(23));
         assert_eq!(number_of("<unknown>", Architecture::X86_64), None);
     }

@@ -22,7 +22,7 @@ use rastro_model::{Segment, segment::flag};
 use rastro_store::{Rendered, RenderedKind};
 
 use crate::{
-    call_documents::{number_of, push_origin, push_thread},
+    call_documents::{LARGEST, number_of, push_origin, push_thread},
     json::{Times, push_fraction, push_signed, push_text, push_unsigned},
 };
 
@@ -118,7 +118,8 @@ struct Writer<'segment> {
 impl Writer<'_> {
     fn push(&mut self, thread: usize, window: &[u32]) {
         let calls = &self.segment.calls;
-        let times = window.iter().map(|&call| calls.time_ns[call as usize]);
+        // Stores keep nanoseconds since the epoch.
+        let times = window.iter().map(|&call| calls.time_ns[call as usize].max(0));
         let (Some(start), Some(end), Some(first)) = (times.clone().min(), times.max(), window.first()) else {
             return;
         };
@@ -194,9 +195,11 @@ impl Writer<'_> {
         }
         let mean = |sum: u64, count: u64| if count == 0 { 0.0 } else { sum as f64 / count as f64 };
         let count = window.len() as u64;
-        for (name, value) in
-            [("errors", sums.errors), ("latency_sum", sums.latency_sum), ("latency_max", sums.latency_max)]
-        {
+        for (name, value) in [
+            ("errors", sums.errors),
+            ("latency_sum", sums.latency_sum.min(LARGEST)),
+            ("latency_max", sums.latency_max),
+        ] {
             push_member(out, name);
             push_unsigned(out, value);
         }

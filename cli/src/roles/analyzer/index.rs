@@ -95,11 +95,17 @@ impl IndexAnalysis {
         Ok(())
     }
 
+    /// Place up to which everything is scored.
+    pub(super) const fn place(&self) -> u64 {
+        self.place
+    }
+
     /// Scores the next page and writes what came of it; false if there is none.
     pub(super) async fn step(&mut self) -> anyhow::Result<bool> {
         let page = self.store.segments(&self.index, self.place, PAGE_CALLS, Columns::All).await?;
         let Some(last) = page.last() else { return Ok(false) };
         let place = last.place;
+        let newest_read_ns = page.iter().map(|stored| stored.segment.read_ns).max().unwrap_or(0);
         self.choose_profiles(&page).await?;
         let begun = Instant::now();
         let mut work = std::mem::take(&mut self.work);
@@ -121,6 +127,9 @@ impl IndexAnalysis {
             place: Some((place, state)),
         };
         self.store.write_analysis(&batch).await?;
+        let delay_seconds = now_ns().saturating_sub(newest_read_ns).max(0) as f64 / 1e9;
+        metrics::histogram!("rastro_analyzer_delay_seconds").record(delay_seconds);
+        metrics::gauge!("rastro_analyzer_lag_seconds").set(delay_seconds);
         for alarm in &batch.alarms {
             tracing::warn!(target: "rastro::alarm", id = %alarm.id, score = alarm.score, container = alarm.container.id, "{}", alarm.message);
         }
