@@ -9,7 +9,7 @@ mod report;
 mod stored;
 mod traces;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use rastro_agent::RecordingKind;
@@ -145,6 +145,14 @@ fn by_recording(
 }
 
 fn print(arguments: &EvalArgs, evaluation: &Evaluation) -> anyhow::Result<ExitCode> {
+    let write = |path: &Option<PathBuf>, content: &dyn Fn() -> String| match path {
+        Some(path) => {
+            std::fs::write(path, content()).with_context(|| format!("cannot write `{}`", path.display()))
+        }
+        None => Ok(()),
+    };
+    write(&arguments.plot, &|| report::picture(evaluation))?;
+    write(&arguments.html, &|| report::page(evaluation, arguments.seed))?;
     if arguments.json {
         output::json(&report::json(evaluation))?;
         return Ok(ExitCode::SUCCESS);

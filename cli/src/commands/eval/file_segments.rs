@@ -42,7 +42,7 @@ pub(super) fn read(
     let mut logs: HashMap<usize, (u64, u64)> = HashMap::new();
     while let Some(lines) = source.next_lines()? {
         let (offset, first_line) = logs.entry(lines.log).or_default();
-        let count = lines.bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let count = lines.bytes.iter().map(|&byte| u64::from(byte == b'\n')).sum::<u64>();
         let start = Position::new(0, *offset);
         let end = Position::new(0, *offset + lines.bytes.len() as u64);
         let chunk = Chunk {

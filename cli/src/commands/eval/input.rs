@@ -82,10 +82,9 @@ impl Inputs {
         }
         let is_recordings = units.iter().all(|unit| *unit == Unit::Recording);
         inputs.unit = match arguments.unit {
-            Some(EvalUnit::Trace) => Unit::Trace,
             Some(EvalUnit::Recording) => Unit::Recording,
             None if is_recordings => Unit::Recording,
-            None => Unit::Trace,
+            Some(EvalUnit::Trace) | None => Unit::Trace,
         };
         Ok(inputs)
     }

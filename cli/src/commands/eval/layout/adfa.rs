@@ -39,7 +39,7 @@ pub(super) fn folders(folder: &Path) -> anyhow::Result<Option<Layout>> {
 }
 
 /// `training.txt`, `validation.txt` and `attack.txt` (or `.txt.gz`), one trace a line, labels of the attacks beside.
-pub(super) fn lines(folder: &Path) -> anyhow::Result<Option<Layout>> {
+pub(super) fn lines(folder: &Path) -> Option<Layout> {
     let file = |name: &str| -> Option<PathBuf> {
         ["txt", "txt.gz"]
             .map(|ending| folder.join(format!("{name}.{ending}")))
@@ -48,14 +48,14 @@ pub(super) fn lines(folder: &Path) -> anyhow::Result<Option<Layout>> {
     };
     let (Some(train), Some(normal), Some(attack)) = (file("training"), file("validation"), file("attack"))
     else {
-        return Ok(None);
+        return None;
     };
     let files = vec![
         Labelled::new(train, Part::Train),
         Labelled::new(normal, Part::Normal),
         Labelled::new(attack, Part::Attack),
     ];
-    Ok(Some(Layout { what: "labelled traces, one a line".to_owned(), unit: Unit::Trace, files }))
+    Some(Layout { what: "labelled traces, one a line".to_owned(), unit: Unit::Trace, files })
 }
 
 #[cfg(test)]
@@ -98,6 +98,6 @@ mod tests {
             layout.files.iter().map(|file| file.part).collect::<Vec<_>>(),
             [Part::Train, Part::Normal, Part::Attack]
         );
-        assert_eq!(lines(folder(&[("training.txt", "")]).path()).unwrap(), None);
+        assert_eq!(lines(folder(&[("training.txt", "")]).path()), None);
     }
 }
