@@ -14,10 +14,14 @@ use rastro_analyzer::{
         feature_space::Weighting,
         frame_sample::FrameSample,
         gaussian_mixture::GaussianMixture,
+        isolation_forest::IsolationForest,
         local_calibration::{HeldOutFrame, LocalCalibration, mean_p_value},
+        logistic_regression::LogisticRegression,
         nearest_frames::NearestFrames,
         one_class_svm::OneClassSvm,
         principal_components::PrincipalComponents,
+        random_forest::RandomForest,
+        supervised::{Labelled, cross_validated},
     },
 };
 
@@ -81,6 +85,7 @@ fn main() {
         ),
         ("nearest frequency 1", Box::new(|| nearest(&sample, 1, Weighting::Frequency, 1))),
     ];
+    supervised(&normal, &attack);
     let mut models = models;
     for (order, weighting) in [(1, Weighting::Set), (2, Weighting::Set), (1, Weighting::TfIdf)] {
         let sample = &sample;
@@ -102,6 +107,13 @@ fn main() {
             "k-means 32",
             Box::new(move || {
                 let model = ClusterCentres::fit(sample, order, weighting, 32, 0);
+                Box::new(move |calls| model.score(calls))
+            }),
+        ));
+        models.push((
+            "isolation forest 200, 256",
+            Box::new(move || {
+                let model = IsolationForest::fit(sample, order, weighting, 200, 256, 0);
                 Box::new(move |calls| model.score(calls))
             }),
         ));
@@ -157,6 +169,38 @@ fn ensemble(sample: &FrameSample, members: &[fn(&FrameSample) -> Score]) -> Scor
         Err(error) => {
             eprintln!("{error}");
             Box::new(|_| 0.0)
+        }
+    }
+}
+
+/// Learners from labels, judged on traces that neither they nor copies of them were learned from.
+fn supervised(normal: &[Trace], attack: &[Trace]) {
+    let labelled: Vec<Labelled<'_>> = normal
+        .iter()
+        .map(|trace| (trace.as_slice(), false))
+        .chain(attack.iter().map(|trace| (trace.as_slice(), true)))
+        .collect();
+    for order in [1, 2] {
+        let begin = Instant::now();
+        let scores = cross_validated(&labelled, 10, 0, |seen| {
+            let model = RandomForest::fit(seen, order, 100, 0);
+            move |calls: &[u16]| model.score(calls)
+        });
+        let spent = begin.elapsed().as_secs_f64();
+        report(
+            &format!("random forest 1..{order} ({spent:.1} s)"),
+            &scores[..normal.len()],
+            &scores[normal.len()..],
+        );
+        for penalty in [0.1, 1.0] {
+            let begin = Instant::now();
+            let scores = cross_validated(&labelled, 10, 0, |seen| {
+                let model = LogisticRegression::fit(seen, order, penalty);
+                move |calls: &[u16]| model.score(calls)
+            });
+            let spent = begin.elapsed().as_secs_f64();
+            let name = format!("logistic regression 1..{order} {penalty} ({spent:.1} s)");
+            report(&name, &scores[..normal.len()], &scores[normal.len()..]);
         }
     }
 }

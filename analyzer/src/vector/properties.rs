@@ -5,7 +5,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     cluster_centres::ClusterCentres, density_clusters::DensityClusters, feature_space::Weighting,
-    frame_sample::FrameSample, gaussian_mixture::GaussianMixture, principal_components::PrincipalComponents,
+    frame_sample::FrameSample, gaussian_mixture::GaussianMixture, isolation_forest::IsolationForest,
+    principal_components::PrincipalComponents,
 };
 use crate::alphabet::Symbol;
 
@@ -106,4 +107,14 @@ fn a_lonely_frame_of_training_does_not_make_its_like_normal() {
     let model = DensityClusters::fit(&sample(&frames), 2, Weighting::Set, 3, 0.75);
     assert!((1.0..2.0).contains(&model.score(&lonely)), "{}", model.score(&lonely));
     assert!(model.score(&frames[0]) < 1e-6);
+}
+
+#[test]
+fn an_isolation_forest_keeps_what_it_promises() {
+    check(
+        |sample| IsolationForest::fit(sample, 2, Weighting::Set, 20, 64, 7),
+        IsolationForest::score,
+        IsolationForest::to_content,
+        |content, alphabet| IsolationForest::from_content(content, 2, Weighting::Set, alphabet),
+    );
 }

@@ -1,0 +1,139 @@
+//! Learning from labels: where it is known of some traces that they are attacks.
+//!
+//! Frames become points of logarithms of counts, ln(1 + times), of the grams that the most frames have. Repetition is no secret to a
+//! learner that sees attacks, so nothing is made equal in length.
+//!
+//! How good such a learner is can only be said of traces that it did not see: [`cross_validated`] divides *distinct* traces into folds, so
+//! that copies of one trace never lie on both sides.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    decision_tree::Random,
+    features::{Gram, gram_counts, is_gram},
+    gram_table::GramTable,
+};
+use crate::alphabet::Symbol;
+
+/// Most grams that are looked at.
+pub const MAX_FEATURES: usize = 1024;
+
+/// A trace and whether it is an attack.
+pub type Labelled<'trace> = (&'trace [Symbol], bool);
+
+/// Grams whose counts are coordinates.
+#[derive(Debug, Clone)]
+pub struct CountSpace {
+    order: u32,
+    grams: Vec<Gram>,
+    table: GramTable,
+}
+
+/// A space as bytes hold it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CountSpaceContent {
+    order: u32,
+    grams: Vec<Gram>,
+}
+
+impl CountSpace {
+    /// The grams of 1 to `order` calls that the most traces have, at most `limit`.
+    pub fn of<'trace>(traces: impl Iterator<Item = &'trace [Symbol]>, order: u32, limit: usize) -> Self {
+        let mut traces_with = rustc_hash::FxHashMap::<Gram, u64>::default();
+        for trace in traces {
+            for (gram, _) in gram_counts(trace, order) {
+                *traces_with.entry(gram).or_default() += 1;
+            }
+        }
+        let mut counted: Vec<(Gram, u64)> = traces_with.into_iter().collect();
+        counted.sort_unstable_by_key(|&(gram, traces)| (std::cmp::Reverse(traces), gram));
+        counted.truncate(limit.min(MAX_FEATURES));
+        let mut grams: Vec<Gram> = counted.into_iter().map(|(gram, _)| gram).collect();
+        grams.sort_unstable();
+        Self::new(order, grams)
+    }
+
+    fn new(order: u32, grams: Vec<Gram>) -> Self {
+        let table = GramTable::new(&grams);
+        Self { order, grams, table }
+    }
+
+    /// Number of coordinates: one a gram, and one for all grams that are unknown.
+    pub fn dimensions(&self) -> usize {
+        self.grams.len() + 1
+    }
+
+    /// The gram of a coordinate; `None` for the last one.
+    pub fn gram(&self, dimension: u32) -> Option<Gram> {
+        self.grams.get(dimension as usize).copied()
+    }
+
+    /// The point of a trace.
+    pub fn point(&self, calls: &[Symbol]) -> Vec<f32> {
+        let mut point = vec![0.0; self.dimensions()];
+        let mut unknown = 0u64;
+        for (gram, count) in gram_counts(calls, self.order) {
+            match self.table.get(gram) {
+                Some(dimension) => point[dimension as usize] = f64::from(count).ln_1p() as f32,
+                None => unknown += u64::from(count),
+            }
+        }
+        point[self.grams.len()] = (unknown as f64).ln_1p() as f32;
+        point
+    }
+
+    /// For bytes.
+    pub fn to_content(&self) -> CountSpaceContent {
+        CountSpaceContent { order: self.order, grams: self.grams.clone() }
+    }
+
+    /// From bytes; the error says what is wrong.
+    pub fn from_content(content: CountSpaceContent, order: u32, alphabet: usize) -> Result<Self, String> {
+        let CountSpaceContent { order: found, grams } = content;
+        let are_grams =
+            grams.is_sorted_by(|a, b| a < b) && grams.iter().all(|&gram| is_gram(gram, order, alphabet));
+        if found != order || grams.len() > MAX_FEATURES || !are_grams {
+            return Err(
+                "its features are too many, not ascending, or of calls that the profile does not know"
+                    .to_owned(),
+            );
+        }
+        Ok(Self::new(order, grams))
+    }
+}
+
+/// A score for each trace, given by a learner that saw neither the trace nor a copy of it. `learn` is given the traces to learn from and
+/// gives what scores. The division depends on the seed and the traces only.
+pub fn cross_validated<'trace, Score: Fn(&[Symbol]) -> f64>(
+    traces: &[Labelled<'trace>],
+    folds: usize,
+    seed: u64,
+    learn: impl Fn(&[Labelled<'trace>]) -> Score,
+) -> Vec<f64> {
+    let folds = folds.max(2);
+    // Each kind of label is dealt out by itself, so that every fold has its share of attacks.
+    let mut fold_of = rustc_hash::FxHashMap::<&[Symbol], usize>::default();
+    for label in [false, true] {
+        let of_label = traces.iter().filter(|trace| trace.1 == label).map(|trace| trace.0);
+        let mut distinct: Vec<&[Symbol]> = of_label.collect::<BTreeSet<_>>().into_iter().collect();
+        let count = distinct.len();
+        Random::new(seed, u64::from(label)).draw(&mut distinct, count);
+        for (place, trace) in distinct.into_iter().enumerate() {
+            // What is in both sets stays where the first put it.
+            fold_of.entry(trace).or_insert(place % folds);
+        }
+    }
+    let mut scores = vec![0.0; traces.len()];
+    for fold in 0..folds {
+        let (held_out, seen): (Vec<usize>, Vec<usize>) =
+            (0..traces.len()).partition(|&trace| fold_of.get(traces[trace].0) == Some(&fold));
+        let seen: Vec<Labelled<'trace>> = seen.into_iter().map(|trace| traces[trace]).collect();
+        let score = learn(&seen);
+        for trace in held_out {
+            scores[trace] = score(traces[trace].0);
+        }
+    }
+    scores
+}
