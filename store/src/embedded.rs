@@ -25,6 +25,7 @@ mod names;
 mod notes;
 mod profiles;
 mod readers;
+mod retention;
 mod schema;
 mod segments;
 mod writer;
@@ -35,7 +36,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
@@ -46,7 +47,8 @@ use tokio::{runtime::RuntimeFlavor, sync::Notify};
 use self::{failure::Failure, readers::Readers, writer::Writer};
 use crate::{
     AlarmQuery, AnalysisBatch, ChunkOutput, Columns, DatasetSummary, DeadLetter, Label, Profile,
-    ProfileSummary, Rollup, ScoreQuery, Store, StoreError, StoredScores, StoredSegment, WriteReport,
+    ProfileSummary, Retention, RetentionReport, Roll, Rollup, ScoreQuery, Store, StoreError, StoredScores,
+    StoredSegment, WriteReport,
 };
 
 /// How often a waiting reader looks for segments that another process wrote.
@@ -59,11 +61,13 @@ pub struct EmbeddedConfig {
     pub busy_timeout: Duration,
     /// Bound of the file, pages of 4 KiB; what exceeds it is treated as a full disk. No bound, if none.
     pub max_pages: Option<u32>,
+    /// When a dataset goes on in its next index.
+    pub roll: Roll,
 }
 
 impl Default for EmbeddedConfig {
     fn default() -> Self {
-        Self { busy_timeout: Duration::from_secs(30), max_pages: None }
+        Self { busy_timeout: Duration::from_secs(30), max_pages: None, roll: Roll::ByTime }
     }
 }
 
@@ -73,6 +77,7 @@ pub struct EmbeddedStore {
     path: PathBuf,
     /// None, if it was opened for reading only.
     writer: Option<Writer>,
+    roll: Roll,
     readers: Arc<Readers>,
     arrivals: Arc<Arrivals>,
 }
@@ -115,7 +120,20 @@ impl EmbeddedStore {
     ) -> Result<Self, StoreError> {
         let readers = Readers::new(path, config.busy_timeout);
         readers.open_first()?;
-        Ok(Self { path: path.to_owned(), writer, readers, arrivals: Arc::default() })
+        Ok(Self { path: path.to_owned(), writer, roll: config.roll, readers, arrivals: Arc::default() })
+    }
+
+    /// Gives the room of what was removed back to the file system.
+    async fn give_room_back(&self) -> Result<(), StoreError> {
+        // What was removed is gone by now, whether or not its room can be given back at once.
+        self.writer()?
+            .run(|connection| {
+                if let Err(error) = datasets::give_room_back(connection) {
+                    tracing::warn!(%error, "the room of what was removed is not given back yet; new data will use it");
+                }
+                Ok(())
+            })
+            .await
     }
 
     fn writer(&self) -> Result<&Writer, StoreError> {
@@ -148,6 +166,11 @@ fn blocking<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
+fn now_ns() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
+}
+
 #[async_trait]
 impl Store for EmbeddedStore {
     async fn write_chunks(&self, outputs: &[ChunkOutput]) -> Result<WriteReport, StoreError> {
@@ -155,7 +178,8 @@ impl Store for EmbeddedStore {
         let started = Instant::now();
         let prepared = blocking(|| chunks::prepare(outputs))?;
         let encoded = started.elapsed();
-        let written = writer.write(move |transaction| chunks::insert(transaction, prepared)).await?;
+        let roll = self.roll;
+        let written = writer.write(move |transaction| chunks::insert(transaction, prepared, roll)).await?;
         metrics::counter!("rastro_store_chunks_total").increment(written.report.written);
         metrics::counter!("rastro_store_duplicate_chunks_total").increment(written.report.duplicates);
         metrics::counter!("rastro_store_gaps_total").increment(written.report.gaps);
@@ -186,15 +210,32 @@ impl Store for EmbeddedStore {
     async fn delete_dataset(&self, dataset: &str) -> Result<(), StoreError> {
         let dataset = dataset.to_owned();
         self.write(move |transaction| datasets::delete(transaction, &dataset)).await?;
-        // The dataset is gone by now, whether or not its room can be given back at once.
-        self.writer()?
-            .run(|connection| {
-                if let Err(error) = datasets::give_room_back(connection) {
-                    tracing::warn!(%error, "the room of a deleted dataset is not given back yet; new data will use it");
-                }
-                Ok(())
-            })
-            .await
+        self.give_room_back().await
+    }
+
+    async fn retain(&self, policy: &Retention) -> Result<RetentionReport, StoreError> {
+        let mut report = RetentionReport::default();
+        if policy.keeps_everything() {
+            return Ok(report);
+        }
+        let held = self.readers.read(|transaction| retention::held(transaction)).await?;
+        for index in policy.choose(held, now_ns()) {
+            // One after the other, so that the writer gets its turn in between.
+            let name = index.name.clone();
+            self.write(move |transaction| retention::remove(transaction, &name)).await?;
+            tracing::info!(
+                index = index.name,
+                bytes = index.bytes,
+                "an index has reached the end of its time and is removed"
+            );
+            report.bytes = report.bytes.saturating_add(index.bytes);
+            report.removed.push(index.name);
+        }
+        if !report.removed.is_empty() {
+            metrics::counter!("rastro_store_retired_indices_total").increment(report.removed.len() as u64);
+            self.give_room_back().await?;
+        }
+        Ok(report)
     }
 
     async fn segments(

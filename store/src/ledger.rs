@@ -85,6 +85,21 @@ impl End {
     }
 }
 
+/// What two gaps one behind the other are together.
+pub fn joined(earlier: Option<Gap>, later: Option<Gap>) -> Option<Gap> {
+    match (earlier, later) {
+        (Some(earlier), Some(later)) => Some(Gap {
+            bytes: earlier.bytes.saturating_add(later.bytes),
+            lines: match (earlier.lines, later.lines) {
+                (None, None) => None,
+                (one, other) => Some(one.unwrap_or(0).saturating_add(other.unwrap_or(0))),
+            },
+            reason: later.reason,
+        }),
+        (earlier, later) => earlier.or(later),
+    }
+}
+
 /// An enter event that waits for its exit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenEnter {

@@ -7,6 +7,8 @@ pub mod columns;
 pub mod document;
 pub mod embedded;
 pub mod ledger;
+mod retention;
+mod roll;
 
 use std::time::Duration;
 
@@ -15,8 +17,11 @@ use rastro_model::{Alarm, AlarmId, Segment, SegmentId, Tally};
 
 pub use document::{
     AlarmQuery, AnalysisBatch, ChunkOutput, Columns, DatasetSummary, DeadLetter, IndexSummary, Label,
-    Profile, ProfileSummary, Rendered, RenderedKind, Rollup, ScoreQuery, StoredScores, StoredSegment, WriteReport,
+    Profile, ProfileSummary, Rendered, RenderedKind, Rollup, ScoreQuery, StoredScores, StoredSegment,
+    WriteReport,
 };
+pub use retention::{Retention, RetentionReport};
+pub use roll::Roll;
 
 /// What a store cannot do.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +134,9 @@ pub trait Store: Send + Sync {
     /// Removes a dataset: indices, scores, alarms, dead letters, labels. Profiles stay.
     async fn delete_dataset(&self, dataset: &str) -> Result<(), StoreError>;
 
+    /// Removes the indices whose time has come, see [`Retention`].
+    async fn retain(&self, policy: &Retention) -> Result<RetentionReport, StoreError>;
+
     /// Segments of `index` behind `after` (0 for the first), in an order in which every stream's segments rise by position; up to
     /// about `max_calls` calls, at least one segment if there is one.
     async fn segments(
@@ -150,13 +158,7 @@ pub trait Store: Send + Sync {
 
     /// Asks to be, or to stay, the one who does `job` on `index`, for the time of `lease`. `false` if someone else is. A store that
     /// only one process can open always agrees.
-    async fn claim(
-        &self,
-        job: &str,
-        index: &str,
-        owner: &str,
-        lease: Duration,
-    ) -> Result<bool, StoreError>;
+    async fn claim(&self, job: &str, index: &str, owner: &str, lease: Duration) -> Result<bool, StoreError>;
 
     /// Gives up a claim, so that another analyzer need not wait for its end. Without effect if it is not the owner's.
     async fn release_claim(&self, job: &str, index: &str, owner: &str) -> Result<(), StoreError>;

@@ -10,9 +10,10 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{failure::Failure, names::Names};
 use crate::{
-    ChunkOutput, DeadLetter, Rollup, StoreError, WriteReport,
+    ChunkOutput, DeadLetter, Roll, Rollup, StoreError, WriteReport,
     columns::{self, Blobs},
-    ledger::{Crossings, End, Extent, OpenEnters, Step},
+    ledger::{Crossings, End, Extent, OpenEnters, Step, joined},
+    roll::{number_of, numbered_index},
 };
 
 /// Below so many calls the threads would cost more than they save.
@@ -147,11 +148,15 @@ fn damaged(output: &ChunkOutput, message: String) -> StoreError {
 }
 
 /// Puts chunks into the file.
-pub(super) fn insert(transaction: &Transaction<'_>, chunks: Vec<PreparedChunk>) -> Result<Written, Failure> {
+pub(super) fn insert(
+    transaction: &Transaction<'_>,
+    chunks: Vec<PreparedChunk>,
+    roll: Roll,
+) -> Result<Written, Failure> {
     let mut written = Written::default();
     let mut names = Names::default();
     for chunk in chunks {
-        insert_chunk(transaction, &mut names, chunk, &mut written)?;
+        insert_chunk(transaction, &mut names, chunk, roll, &mut written)?;
     }
     Ok(written)
 }
@@ -159,7 +164,8 @@ pub(super) fn insert(transaction: &Transaction<'_>, chunks: Vec<PreparedChunk>) 
 fn insert_chunk(
     transaction: &Transaction<'_>,
     names: &mut Names,
-    chunk: PreparedChunk,
+    mut chunk: PreparedChunk,
+    roll: Roll,
     written: &mut Written,
 ) -> Result<(), Failure> {
     let mut ledger = Ledger::read(transaction, chunk.stream)?;
@@ -184,6 +190,9 @@ fn insert_chunk(
     }
 
     let dataset = names.dataset(transaction, &chunk.dataset)?;
+    if let Roll::Documents(most) = roll {
+        assign_index(transaction, &mut chunk, dataset, most)?;
+    }
     if gap.as_ref().is_some_and(|gap| gap.reason != GapReason::LineTooLong) {
         // The exits of waiting enters may be among what was lost, and so may other enters of the same threads.
         ledger.open_enters.forget();
@@ -197,7 +206,7 @@ fn insert_chunk(
     add_tally(transaction, ledger.id, dataset, &chunk.tally, lost)?;
 
     // A gap before a chunk without calls is told by the next calls of the stream.
-    let gap = merge(ledger.pending_gap.take(), gap);
+    let gap = joined(ledger.pending_gap.take(), gap);
     if chunk.segments.is_empty() {
         ledger.pending_gap = gap;
     } else {
@@ -217,18 +226,30 @@ fn insert_chunk(
     ledger.write(transaction, &chunk.path)
 }
 
-fn merge(earlier: Option<Gap>, later: Option<Gap>) -> Option<Gap> {
-    match (earlier, later) {
-        (Some(earlier), Some(later)) => Some(Gap {
-            bytes: earlier.bytes.saturating_add(later.bytes),
-            lines: match (earlier.lines, later.lines) {
-                (None, None) => None,
-                (one, other) => Some(one.unwrap_or(0).saturating_add(other.unwrap_or(0))),
-            },
-            reason: later.reason,
-        }),
-        (earlier, later) => earlier.or(later),
+/// Gives a chunk whose indices bear the bare name of the dataset the numbered one that is being filled.
+fn assign_index(
+    transaction: &Transaction<'_>,
+    chunk: &mut PreparedChunk,
+    dataset: i64,
+    most_calls: u64,
+) -> Result<(), Failure> {
+    let mut statement = transaction.prepare_cached("SELECT name, calls FROM indices WHERE dataset = ?")?;
+    let indices = statement.query_map([dataset], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let indices: Vec<(String, u64)> = indices.collect::<Result<_, _>>()?;
+    let newest = indices
+        .iter()
+        .filter_map(|(name, calls)| Some((number_of(&chunk.dataset, name)?, *calls)))
+        .max()
+        .unwrap_or((1, 0));
+    let number = if newest.1 >= most_calls { newest.0 + 1 } else { newest.0 };
+    let index = numbered_index(&chunk.dataset, number);
+    let segments = chunk.segments.iter_mut().map(|segment| &mut segment.index);
+    for name in segments.chain(chunk.rollups.iter_mut().map(|rollup| &mut rollup.index)) {
+        if *name == chunk.dataset {
+            name.clone_from(&index);
+        }
     }
+    Ok(())
 }
 
 /// The row of a stream.

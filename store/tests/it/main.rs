@@ -8,6 +8,7 @@ mod faults;
 mod kill;
 mod processes;
 mod profiles;
+mod retention;
 
 use std::path::{Path, PathBuf};
 
