@@ -353,12 +353,18 @@ pub(crate) enum ProfileAction {
         #[arg(long)]
         json: bool,
     },
-    /// Show what one profile knows that the other does not.
+    /// Show what one profile knows that the other does not: drift between versions, or between the tags of an image.
+    #[command(after_help = "Examples:\n  rastro profile diff shop:1.4 shop:1.5\n  \
+        rastro profile diff shop@1 shop@2 --fail-on 'execve|ptrace|connect'")]
     Diff {
         /// One profile.
         before: String,
         /// The other.
         after: String,
+        /// Ends with exit code 3 if a call is new whose name this regular expression matches, as in 'execve|ptrace|connect': for
+        /// the pipeline that releases an image.
+        #[arg(long, value_name = "REGEX")]
+        fail_on: Option<String>,
         /// Prints JSON.
         #[arg(long)]
         json: bool,

@@ -21,7 +21,9 @@ pub(super) async fn profile(context: &Context, action: ProfileAction) -> anyhow:
     match action {
         ProfileAction::List { json } => list(context, json).await?,
         ProfileAction::Show { profile, json } => show::show(context, &profile, json).await?,
-        ProfileAction::Diff { before, after, json } => diff::diff(context, &before, &after, json).await?,
+        ProfileAction::Diff { before, after, fail_on, json } => {
+            return diff::diff(context, &before, &after, fail_on.as_deref(), json).await;
+        }
         ProfileAction::Merge { profiles, into, json } => {
             transfer::merge(context, &profiles, &into, json).await?;
         }

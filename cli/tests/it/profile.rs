@@ -19,6 +19,14 @@ fn a_profile_is_shown_compared_merged_moved_and_deleted() {
     let diff = rastro.json(&["profile", "diff", name, "all", "--json"]);
     assert!(!diff["difference"]["new_calls"].as_array().unwrap().is_empty(), "{diff}");
     assert!(rastro.text(&["profile", "diff", name, "all"]).contains("new calls:"));
+    let gate = |pattern: &str| rastro.run(&["profile", "diff", name, "all", "--fail-on", pattern]);
+    let new_call = diff["difference"]["new_calls"][0][0].as_str().unwrap();
+    let refused = gate(&format!("^({new_call}|no_such_call)$"));
+    assert_eq!(refused.status.code(), Some(3));
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(told.contains(&format!("refused: {new_call} is new")), "{told}");
+    assert_eq!(gate("^no_such_call$").status.code(), Some(0));
+    assert!(rastro.error(&["profile", "diff", name, "all", "--fail-on", "("]).contains("--fail-on"));
 
     let merged = rastro.json(&["profile", "merge", name, "all", "--into", "both", "--json"]);
     let calls = |reference: &str| {
