@@ -14,7 +14,6 @@ mod workload;
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
-    hash::{BuildHasher, RandomState},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -27,6 +26,7 @@ use rastro_store::{Columns, Store, StoreError};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::patience::Pauses;
 use crate::config::Config;
 use claims::Claims;
 use index::IndexAnalysis;
@@ -45,12 +45,6 @@ const SHORT_WAIT: Duration = Duration::from_millis(50);
 
 /// How long one index is worked on before the others get their turn.
 const TURN: Duration = Duration::from_secs(1);
-
-/// Pause before something is tried again that a store could not do; it doubles up to [`LONGEST_RETRY`].
-const RETRY: Duration = Duration::from_millis(200);
-
-/// Longest pause between repeats.
-const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
 /// How long claims may take to be given up at the end.
 const RELEASE_LIMIT: Duration = Duration::from_secs(3);
@@ -138,7 +132,7 @@ impl Role {
 
     /// Pass after pass until the end.
     async fn work(&mut self) -> anyhow::Result<()> {
-        let mut pause = RETRY;
+        let mut pauses = Pauses::new();
         while !self.shutdown.is_cancelled() {
             self.passes.send_modify(|passes| passes.begun += 1);
             let is_awaited = self.waiting.load(Ordering::Relaxed) > 0;
@@ -149,14 +143,13 @@ impl Role {
                     tracing::warn!(error = %format!("{error:#}"), "the store does not work now; trying again");
                     tokio::select! {
                         () = self.shutdown.cancelled() => return Ok(()),
-                        () = tokio::time::sleep(jittered(pause)) => {}
+                        () = tokio::time::sleep(pauses.next()) => {}
                     }
-                    pause = (pause * 2).min(LONGEST_RETRY);
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            pause = RETRY;
+            pauses = Pauses::new();
             if outcome.is_complete {
                 self.passes.send_modify(|passes| passes.idle = passes.begun);
             }
@@ -246,12 +239,6 @@ impl Role {
 async fn is_scored(store: &dyn Store, index: &str) -> anyhow::Result<bool> {
     let place = store.place(LIVE, index).await?.map_or(0, |(place, _)| place);
     Ok(store.segments(index, place, 1, Columns::Sequence).await?.is_empty())
-}
-
-/// Half of the pause to all of it, so that analyzers do not come back all at once.
-fn jittered(pause: Duration) -> Duration {
-    let share = RandomState::new().hash_one(0_u8) as u32;
-    pause / 2 + (pause / 2).mul_f64(f64::from(share) / f64::from(u32::MAX))
 }
 
 fn is_transient(error: &anyhow::Error) -> bool {

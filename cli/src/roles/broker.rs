@@ -8,6 +8,7 @@ use rastro_broker::{
     redis::Secret,
 };
 
+use super::patience::patiently;
 use crate::{commands::Context, config::Config};
 
 /// An opened broker.
@@ -29,7 +30,12 @@ pub(super) async fn open(context: &Context) -> anyhow::Result<OpenedBroker> {
         let opened = tokio::task::spawn_blocking(move || EmbeddedBroker::open(&path, &queue)).await??;
         return Ok(OpenedBroker { broker: Arc::new(opened.broker), redis: None, queue: opened.state });
     }
-    let redis = Arc::new(RedisBroker::connect(redis_config(config)).await?);
+    let redis = patiently(
+        "redis",
+        async || RedisBroker::connect(redis_config(config)).await,
+        rastro_broker::RedisError::is_transient,
+    );
+    let redis = Arc::new(redis.await?);
     Ok(OpenedBroker {
         broker: Arc::clone(&redis) as Arc<dyn Broker>,
         redis: Some(redis),

@@ -4,9 +4,11 @@ pub(crate) mod agent;
 pub(crate) mod analyzer;
 mod broker;
 mod conservation;
+mod patience;
 mod pipeline;
 pub(crate) mod store;
 
+pub(crate) use broker::redis_config;
 pub(crate) use pipeline::{Pipeline, glob_of};
 
 use crate::{config::Config, data_dir::Part};

@@ -20,12 +20,15 @@ const LEAST_FREE: u64 = 64 << 20;
 /// Data directory, room on its disk, log folder, queue.
 pub(super) fn folders(context: &Context, owner: Option<&str>) -> Vec<Check> {
     let root = context.data_dir.root();
-    vec![
+    let mut checks = vec![
         data_directory(root, owner),
         free_disk(root, context.config.agent.disk_limit.0 + context.config.broker.limit_bytes.0),
         log_folder(&context.config.log_dir()),
-        queue(&context.data_dir.queue(), context.config.broker.limit_bytes.0),
-    ]
+    ];
+    if context.config.broker.urls.is_empty() {
+        checks.push(queue(&context.data_dir.queue(), context.config.broker.limit_bytes.0));
+    }
+    checks
 }
 
 fn data_directory(root: &Path, owner: Option<&str>) -> Check {
