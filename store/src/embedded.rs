@@ -20,7 +20,6 @@ mod analysis;
 mod chunks;
 mod datasets;
 mod failure;
-mod frames;
 mod names;
 mod notes;
 mod profiles;

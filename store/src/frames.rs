@@ -25,7 +25,7 @@ const MAX_FRAMES: usize = 1 << 23;
 const MAX_SECTION: usize = 1 << 28;
 
 /// The bytes. Segment, detector and window are kept beside them.
-pub(super) fn encode(scores: &SegmentScores) -> Result<Vec<u8>, serde_json::Error> {
+pub(crate) fn encode(scores: &SegmentScores) -> Result<Vec<u8>, serde_json::Error> {
     let mut numbers = Vec::with_capacity(scores.frames.len() * 12);
     let mut figures = Vec::with_capacity(scores.frames.len() * 16);
     let mut reasons = Vec::new();
@@ -71,7 +71,7 @@ pub(super) fn encode(scores: &SegmentScores) -> Result<Vec<u8>, serde_json::Erro
 const VERSION: u8 = 1;
 
 /// The scores again.
-pub(super) fn decode(
+pub(crate) fn decode(
     blob: &[u8],
     segment: SegmentId,
     detector: String,

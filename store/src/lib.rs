@@ -5,7 +5,9 @@
 
 pub mod columns;
 pub mod document;
+pub mod elastic;
 pub mod embedded;
+mod frames;
 pub mod ledger;
 mod retention;
 mod roll;

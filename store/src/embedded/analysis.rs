@@ -7,11 +7,10 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, types::V
 
 use super::{
     failure::Failure,
-    frames,
     names::{index_id, not_found, read_container},
     segments,
 };
-use crate::{AlarmQuery, AnalysisBatch, ScoreQuery, StoreError, StoredScores};
+use crate::{AlarmQuery, AnalysisBatch, ScoreQuery, StoreError, StoredScores, frames};
 
 /// A batch as it will be stored.
 pub(super) struct PreparedBatch {
