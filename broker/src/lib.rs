@@ -1,7 +1,7 @@
 //! Chunks on their way from shippers to transformers.
 //!
 //! [`Broker`] is the one trait; [`embedded`] is its home on the disk of one machine (a bounded SQLite queue), [`mod@redis`] its
-//! home in Redis Streams. None knows what a line means: a [`Chunk`] is some whole lines of one file, compressed, with the identity that makes repeats vanish.
+//! home in Redis Streams, and [`redis::list`] a list of documents as Filebeat writes them. None knows what a line means: a [`Chunk`] is some whole lines of one file, compressed, with the identity that makes repeats vanish.
 
 pub mod chunk;
 pub mod embedded;
@@ -13,7 +13,10 @@ use async_trait::async_trait;
 use rastro_model::{Position, StreamId};
 use tokio::sync::watch;
 
-pub use self::redis::{RedisBroker, RedisConfig, RedisError};
+pub use self::redis::{
+    RedisBroker, RedisConfig, RedisError,
+    list::{ListBroker, ListConfig},
+};
 pub use chunk::{Chunk, ChunkError, Payload};
 pub use embedded::{EmbeddedBroker, EmbeddedConfig, Opened, QueueState};
 

@@ -46,6 +46,7 @@ mod core;
 mod dial;
 mod error;
 mod keys;
+pub mod list;
 mod recent;
 mod scripts;
 mod writer;
@@ -64,6 +65,7 @@ use tokio::{sync::watch, task::JoinSet};
 use crate::{Broker, BrokerError, Chunk, Delivery, Depth, StreamEnd};
 use consumer::Consumer;
 use core::Core;
+use keys::Keys;
 use recent::Outgoing;
 
 pub use checks::{CheckLevel, RedisCheck};
@@ -94,8 +96,13 @@ impl RedisBroker {
     /// Connects, and lays the namespace out if it is new. Says at once what is wrong; where [`RedisError::is_transient`] holds, trying
     /// again later can help. Afterwards a connection that breaks is made anew for as long as it takes.
     pub async fn connect(config: RedisConfig) -> Result<Self, RedisError> {
+        let keys = Keys::new(&config.prefix);
+        Self::connect_with(config, keys).await
+    }
+
+    async fn connect_with(config: RedisConfig, keys: Keys) -> Result<Self, RedisError> {
         let name = format!("{}-{:08x}", config.consumer, RandomState::new().hash_one(0_u8) as u32);
-        let core = Arc::new(Core::new(config)?);
+        let core = Arc::new(Core::new(config, keys)?);
         let live = core.connect_once().await?;
         core.check_types(&live).await?;
         if core.partitions() != core.config.partitions {
@@ -169,7 +176,7 @@ impl Broker for RedisBroker {
 
     async fn stream_end(&self, stream: StreamId) -> Result<Option<StreamEnd>, BrokerError> {
         let mut ask = redis::cmd("HGET");
-        ask.arg(&self.core.keys.ends).arg(stream.to_string());
+        ask.arg(&self.core.keys.authority).arg(stream.to_string());
         let text: Option<String> = self.core.persist(&ask).await?;
         let end = |text: String| {
             let address = self.core.config.addresses.first().map(|address| config::redact(address));

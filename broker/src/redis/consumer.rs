@@ -42,6 +42,10 @@ impl Consumer {
         Self { name, held: Mutex::default(), turn: tokio::sync::Mutex::default(), arrived: Notify::new() }
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
         // Every change of it is one call that does not panic half-way.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)

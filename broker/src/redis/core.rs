@@ -85,10 +85,10 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(config: RedisConfig) -> Result<Self, RedisError> {
+    pub(super) fn new(config: RedisConfig, keys: Keys) -> Result<Self, RedisError> {
         config.check()?;
         Ok(Self {
-            keys: Keys::new(&config.prefix),
+            keys,
             dialler: Dialler::new(&config)?,
             link: tokio::sync::Mutex::default(),
             partitions: AtomicU32::new(config.partitions),
@@ -253,7 +253,7 @@ impl Core {
         }
         let names: Vec<String> = streams.iter().map(StreamId::to_string).collect();
         let found: Vec<Option<String>> =
-            live.ask(redis::cmd("HMGET").arg(&self.keys.ends).arg(names)).await?;
+            live.ask(redis::cmd("HMGET").arg(&self.keys.authority).arg(names)).await?;
         let mut ends = HashMap::new();
         for (stream, text) in streams.iter().zip(found) {
             if let Some(text) = text {

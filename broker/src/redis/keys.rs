@@ -22,6 +22,10 @@ pub(super) struct Keys {
     pub(super) consumers: String,
     /// Stream: chunks that could not be decoded.
     pub(super) damaged: String,
+    /// Hash that says where streams stand to those who append: `ends`, or that of a list.
+    pub(super) authority: String,
+    /// Further keys beside these, with the types that they must have.
+    pub(super) others: Vec<(String, &'static str)>,
 }
 
 impl Keys {
@@ -35,6 +39,8 @@ impl Keys {
             leases: key("leases"),
             consumers: key("consumers"),
             damaged: key("damaged"),
+            authority: key("ends"),
+            others: Vec::new(),
             prefix: prefix.to_owned(),
         }
     }
@@ -56,6 +62,7 @@ impl Keys {
             (&self.damaged, "stream"),
         ];
         let fixed = fixed.into_iter().map(|(key, kind)| (key.clone(), kind));
+        let fixed = fixed.chain(self.others.iter().cloned());
         fixed.chain((0..partitions).map(|partition| (self.chunks(partition), "stream"))).collect()
     }
 }

@@ -58,9 +58,7 @@ impl Recent {
 
     /// Redis has said that it holds this chunk; `is_new` if it did not hold it before.
     pub(super) fn accepted(&mut self, chunk: &Arc<Outgoing>, is_new: bool, now: Instant) {
-        let end = self.ends.entry(chunk.stream).or_insert(chunk.end);
-        *end = chunk.end.max(*end);
-        self.last_accepted = Some(now);
+        self.advanced(chunk.stream, chunk.end, now);
         if is_new {
             self.bytes += chunk.bytes.len();
             self.chunks.push_back((now, Arc::clone(chunk)));
@@ -68,6 +66,13 @@ impl Recent {
                 self.forget_first();
             }
         }
+    }
+
+    /// Redis holds the stream up to here; nothing is remembered that could be sent again.
+    pub(super) fn advanced(&mut self, stream: StreamId, to: Position, now: Instant) {
+        let end = self.ends.entry(stream).or_insert(to);
+        *end = to.max(*end);
+        self.last_accepted = Some(now);
     }
 
     fn forget_first(&mut self) {

@@ -36,6 +36,21 @@ pub(super) static LEASE: Script = script!("lease.lua");
 pub(super) static TAKE: Script = script!("take.lua");
 pub(super) static ACKNOWLEDGE: Script = script!("acknowledge.lua");
 pub(super) static GIVE_UP: Script = script!("give_up.lua");
+pub(super) static LIST_PUSH: Script = script!("list_push.lua");
+pub(super) static LIST_TAKE: Script = script!("list_take.lua");
+pub(super) static LIST_IMPORT: Script = script!("list_import.lua");
+pub(super) static LIST_LEAVE: Script = script!("list_leave.lua");
 
 /// All of them.
-pub(super) static ALL: [&Script; 6] = [&OPEN, &APPEND, &LEASE, &TAKE, &ACKNOWLEDGE, &GIVE_UP];
+pub(super) static ALL: [&Script; 10] = [
+    &OPEN,
+    &APPEND,
+    &LEASE,
+    &TAKE,
+    &ACKNOWLEDGE,
+    &GIVE_UP,
+    &LIST_PUSH,
+    &LIST_TAKE,
+    &LIST_IMPORT,
+    &LIST_LEAVE,
+];

@@ -26,7 +26,7 @@ const BYTES_A_BATCH: usize = 4 * 1024 * 1024;
 /// Chunks that are on their way at once.
 const CHUNKS_A_BATCH: usize = 1024;
 /// Looking for room in a full queue: how long between looks, at first and at most.
-const ROOM_POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+pub(super) const ROOM_POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
 /// How far a batch came.
 pub(super) struct Outcome {

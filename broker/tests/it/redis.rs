@@ -2,6 +2,7 @@
 
 mod addresses;
 mod faults;
+mod list;
 mod queue;
 mod refusals;
 mod server;
