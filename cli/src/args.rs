@@ -121,7 +121,8 @@ pub(crate) enum Command {
     /// Score a stored dataset again, with any detector, window size and profile.
     #[command(after_help = "Examples:\n  rastro score web\n  \
         rastro score web --detector stide --window 6 --window 10 --profile shop:1.4@2\n  \
-        rastro score web-2026.11.21 --name second-look --top 10")]
+        rastro score web-2026.11.20 web-2026.11.21 --name second-look --top 10\n  \
+        rastro score diff live second-look")]
     Score(ScoreArgs),
     /// List alarms, the most recent first.
     #[command(
@@ -274,9 +275,13 @@ pub(crate) struct TrainArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct ScoreArgs {
-    /// Dataset or index.
-    pub(crate) dataset: String,
+    #[command(subcommand)]
+    pub(crate) action: Option<ScoreAction>,
+    /// Datasets or indices.
+    #[arg(required = true, value_name = "DATASET")]
+    pub(crate) datasets: Vec<String>,
     /// Detector; may be repeated [default: every model of the profile].
     #[arg(long, value_name = "NAME[:KEY=VALUE,…]")]
     pub(crate) detector: Vec<String>,
@@ -298,6 +303,28 @@ pub(crate) struct ScoreArgs {
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScoreAction {
+    /// Show two scorings of the same data side by side: what alarms in one and not in the other.
+    #[command(after_help = "Examples:\n  rastro score diff live offline\n  \
+        rastro score diff live second-look web-2026.11.21 --top 20 --json")]
+    Diff {
+        /// One scoring: live, or the name given to `rastro score`.
+        before: String,
+        /// The other.
+        after: String,
+        /// Datasets or indices [default: all that both have scored].
+        #[arg(value_name = "DATASET")]
+        datasets: Vec<String>,
+        /// Prints so many of the frames that changed sides.
+        #[arg(long, default_value_t = 5)]
+        top: usize,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! `rastro score`: a stored dataset again, with any detector, window size and profile.
 
+mod diff;
 mod profiles;
 
 use std::{
@@ -17,10 +18,10 @@ use serde::Serialize;
 
 use super::{
     Context,
-    analyzer_input::{Target, pages, targets},
+    analyzer_input::{self, Target, pages},
 };
 use crate::{
-    args::ScoreArgs,
+    args::{ScoreAction, ScoreArgs},
     output::{self, frames, progress, text},
     roles::analyzer::{LIVE, Settings, StreamCounts, model_specs, workload_name},
 };
@@ -45,6 +46,10 @@ struct Report {
 }
 
 pub(super) async fn score(context: &Context, arguments: &ScoreArgs) -> anyhow::Result<ExitCode> {
+    if let Some(ScoreAction::Diff { before, after, datasets, top, json }) = &arguments.action {
+        let compared = diff::Compared { before, after, datasets, top: *top, json: *json };
+        return diff::diff(context, &compared).await;
+    }
     if arguments.name == LIVE {
         bail!(
             "`--name live`: that name belongs to the analysis that follows the data as it comes; take another"
@@ -53,7 +58,16 @@ pub(super) async fn score(context: &Context, arguments: &ScoreArgs) -> anyhow::R
     let settings = Settings::new(&context.config)?;
     let store =
         if arguments.dry_run { context.store_to_read().await? } else { context.store_to_write().await? };
-    let targets = targets(&store.datasets().await?, &arguments.dataset)?;
+    let datasets = store.datasets().await?;
+    let mut targets: Vec<Target> = Vec::new();
+    for name in &arguments.datasets {
+        for target in analyzer_input::targets(&datasets, name)? {
+            // An index that was named with its dataset is scored once.
+            if !targets.iter().any(|known| known.index.name == target.index.name) {
+                targets.push(target);
+            }
+        }
+    }
     let models = models(context, arguments)?;
     let mut profiles = ChosenProfiles::new(&store, &settings, arguments.profile.as_deref(), models).await?;
 
@@ -91,19 +105,26 @@ pub(super) async fn score(context: &Context, arguments: &ScoreArgs) -> anyhow::R
     if report.profiles.is_empty() {
         bail!(
             "no profile fits the containers of `{0}`: `rastro train {0}` makes one, or name one with --profile",
-            arguments.dataset
+            arguments.datasets.join(" ")
         );
     }
     report.top = if arguments.dry_run {
         best.frames
     } else {
-        let query = ScoreQuery {
-            dataset: targets.first().map(|target| target.dataset.clone()),
-            index: (targets.len() == 1).then(|| targets[0].index.name.clone()),
-            job: Some(arguments.name.clone()),
-            ..ScoreQuery::default()
-        };
-        frames::top(store.as_ref(), &query, arguments.top).await?
+        let mut top = Vec::new();
+        for target in &targets {
+            let query = ScoreQuery {
+                dataset: Some(target.dataset.clone()),
+                index: Some(target.index.name.clone()),
+                job: Some(arguments.name.clone()),
+                ..ScoreQuery::default()
+            };
+            top.extend(frames::top(store.as_ref(), &query, arguments.top).await?);
+        }
+        // Stable: among equals the order of the indices holds.
+        top.sort_by(|a, b| b.score.total_cmp(&a.score));
+        top.truncate(arguments.top);
+        top
     };
     if arguments.json {
         output::json(&report)?;

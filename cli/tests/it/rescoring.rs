@@ -29,6 +29,18 @@ fn what_was_scored_live_is_scored_offline_to_the_same_bits() {
     assert_eq!(alarms("live"), alarms("again"));
     let dry = rastro.json(&["score", "attacked", "--dry-run", "--json"]);
     assert_eq!(dry["top"], offline["top"]);
+
+    let same = rastro.json(&["score", "diff", "live", "again", "attacked", "--json"]);
+    assert_eq!((same["all"]["calmed"].as_u64(), same["all"]["roused"].as_u64()), (Some(0), Some(0)));
+    assert!(same["all"]["alarming_after"].as_u64().unwrap() > 0, "{same}");
+    // A profile that has learned the attack calms it.
+    rastro.text(&["train", "attacked", "--profile", "knows-it"]);
+    rastro.text(&["score", "normal", "attacked", "--profile", "knows-it", "--name", "calm"]);
+    let calmed = rastro.json(&["score", "diff", "live", "calm", "attacked", "--json", "--top", "2"]);
+    assert!(calmed["all"]["calmed"].as_u64().unwrap() > 0, "{calmed}");
+    assert!(!calmed["examples"].as_array().unwrap().is_empty(), "{calmed}");
+    assert!(rastro.text(&["score", "diff", "live", "calm"]).contains("CHANGED SIDES"));
+    assert!(rastro.error(&["score", "diff", "live", "absent"]).contains("no index has scores of both"));
 }
 
 #[test]
