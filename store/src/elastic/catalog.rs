@@ -43,10 +43,13 @@ impl Inner {
         for kind in Kind::ALL {
             let path = format!("/{}/_mapping", encode(&self.alias(kind)));
             let query = [("filter_path", "*.mappings._meta.rastro")];
-            let answer: Option<Value> = self.client.json_if_found(Method::Get, &path, &query, Body::None).await?;
+            let answer: Option<Value> =
+                self.client.json_if_found(Method::Get, &path, &query, Body::None).await?;
             for (name, index) in answer.as_ref().and_then(Value::as_object).into_iter().flatten() {
                 let meta = &index["mappings"]["_meta"]["rastro"];
-                if let (Some(dataset), Some(dataset_index)) = (meta["dataset"].as_str(), kind.dataset_index(name)) {
+                if let (Some(dataset), Some(dataset_index)) =
+                    (meta["dataset"].as_str(), kind.dataset_index(name))
+                {
                     let entry =
                         Held { dataset: dataset.to_owned(), kind, dataset_index: dataset_index.to_owned() };
                     held.insert(name.clone(), entry);
@@ -57,10 +60,19 @@ impl Inner {
     }
 
     pub(super) async fn dataset_indices(&self) -> Result<Vec<String>, StoreError> {
-        let path = format!("/_alias/{}", encode(&self.alias(Kind::Segments)));
+        self.indices_behind(&self.alias(Kind::Segments)).await
+    }
+
+    /// Names of the indices behind an alias, in order; none if nothing bears it.
+    pub(super) async fn indices_behind(&self, alias: &str) -> Result<Vec<String>, StoreError> {
+        let path = format!("/_alias/{}", encode(alias));
         let answer: Option<Value> = self.client.json_if_found(Method::Get, &path, &[], Body::None).await?;
-        let mut names: Vec<String> =
-            answer.as_ref().and_then(Value::as_object).into_iter().flat_map(|names| names.keys().cloned()).collect();
+        let mut names: Vec<String> = answer
+            .as_ref()
+            .and_then(Value::as_object)
+            .into_iter()
+            .flat_map(|names| names.keys().cloned())
+            .collect();
         names.sort_unstable();
         Ok(names)
     }
@@ -100,7 +112,10 @@ impl Inner {
             tallies: Vec<DatasetTally>,
         }
         let everything = json!({ "match_all": {} });
-        let hits = self.client.scan::<Tallies>(&self.own(Own::Streams), &everything, &["ledger"], usize::MAX).await?;
+        let hits = self
+            .client
+            .scan::<Tallies>(&self.own(Own::Streams), &everything, &["ledger"], usize::MAX)
+            .await?;
         let tallies = hits.into_iter().flat_map(|hit| hit.source.tallies);
         Ok(tallies.filter(|tally| !tally.dataset.is_empty()).collect())
     }
@@ -111,7 +126,9 @@ impl Inner {
         let everything = json!({ "match_all": {} });
         let aggregation = json!({ "datasets": { "terms": { "field": "dataset", "size": MAX_BUCKETS } } });
         let answer = self.client.aggregate(&index, &everything, aggregation).await?;
-        Ok(buckets(&answer["datasets"]).filter_map(|bucket| Some(bucket["key"].as_str()?.to_owned())).collect())
+        Ok(buckets(&answer["datasets"])
+            .filter_map(|bucket| Some(bucket["key"].as_str()?.to_owned()))
+            .collect())
     }
 
     /// What the segments of every index come to, by index.
@@ -121,9 +138,7 @@ impl Inner {
         let everything = json!({ "match_all": {} });
         // Sums of whole numbers come as floating-point numbers, exact up to 2^53. Times are nanoseconds and larger: of those the
         // first and the last are asked for by sorting.
-        let first = |field: &str, order: &str| {
-            json!({ "top_hits": { "size": 1, "_source": false, "sort": [{ field: order }] } })
-        };
+        let first = |field: &str, order: &str| json!({ "top_hits": { "size": 1, "_source": false, "sort": [{ field: order }] } });
         let aggregation = json!({ "indices": {
             "terms": { "field": "_index", "size": MAX_BUCKETS },
             "aggs": {
@@ -201,11 +216,7 @@ impl Inner {
 
     /// An error if there is no such dataset.
     pub(super) async fn require_dataset(&self, dataset: &str) -> Result<(), StoreError> {
-        let has_index = self
-            .held_indices()
-            .await?
-            .values()
-            .any(|held| held.dataset == dataset);
+        let has_index = self.held_indices().await?.values().any(|held| held.dataset == dataset);
         let exists = has_index
             || self.tallies().await?.iter().any(|tally| tally.dataset == dataset)
             || self.labelled_datasets().await?.iter().any(|name| name == dataset);
@@ -231,7 +242,10 @@ impl Inner {
         let mut ledgers = self.ledgers.lock().await;
         self.delete_indices(&names).await?;
         for kind in Kind::ALL {
-            let path = format!("/_index_template/{}", encode(&schema::template_name(&self.config.prefix, dataset, kind)));
+            let path = format!(
+                "/_index_template/{}",
+                encode(&schema::template_name(&self.config.prefix, dataset, kind))
+            );
             self.client.json_if_found::<Value>(Method::Delete, &path, &[], Body::None).await?;
         }
         self.delete_what_hangs_on(&dataset_indices).await?;
@@ -263,21 +277,22 @@ impl Inner {
                 return Ok(());
             }
             let writer = self.next_token();
-            let items = hits
-                .into_iter()
-                .map(|hit| {
-                    let mut document = hit.source.restored(&hit.id)?;
-                    document.forget_dataset(dataset);
-                    let stream: StreamId =
-                        hit.id.parse().map_err(|error| super::documents::damaged("ledger of stream", &hit.id, &error))?;
-                    Ok(Item {
-                        index: index.clone(),
-                        action: Action::Replace { sequence: hit.sequence, term: hit.term },
-                        source: document.to_source(&writer, stream)?,
-                        id: hit.id,
+            let items =
+                hits.into_iter()
+                    .map(|hit| {
+                        let mut document = hit.source.restored(&hit.id)?;
+                        document.forget(dataset);
+                        let stream: StreamId = hit.id.parse().map_err(|error| {
+                            super::documents::damaged("ledger of stream", &hit.id, &error)
+                        })?;
+                        Ok(Item {
+                            index: index.clone(),
+                            action: Action::Replace { sequence: hit.sequence, term: hit.term },
+                            source: document.to_source(&writer, stream)?,
+                            id: hit.id,
+                        })
                     })
-                })
-                .collect::<Result<Vec<_>, StoreError>>()?;
+                    .collect::<Result<Vec<_>, StoreError>>()?;
             let outcomes = self.client.bulk(&items, self.config.bulk_bytes).await?;
             if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Written { .. })) {
                 return Ok(());
@@ -285,7 +300,9 @@ impl Inner {
         }
         Err(StoreError::Unavailable {
             server: self.client.server(),
-            message: format!("dataset `{dataset}` is being written; stop its transformers and delete it again"),
+            message: format!(
+                "dataset `{dataset}` is being written; stop its transformers and delete it again"
+            ),
         })
     }
 
@@ -294,7 +311,9 @@ impl Inner {
         for names in names.chunks(NAMES_AT_ONCE) {
             let list = names.iter().map(|name| encode(name)).collect::<Vec<_>>().join(",");
             let query = [("ignore_unavailable", "true")];
-            self.client.json_if_found::<Value>(Method::Delete, &format!("/{list}"), &query, Body::None).await?;
+            self.client
+                .json_if_found::<Value>(Method::Delete, &format!("/{list}"), &query, Body::None)
+                .await?;
         }
         self.forget_indices();
         Ok(())
@@ -343,11 +362,18 @@ impl Inner {
         }
         let now_ns = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
         for index in policy.choose(candidates.into_values().collect(), now_ns) {
-            let names: Vec<String> =
-                held.iter().filter(|(_, held)| held.dataset_index == index.name).map(|(name, _)| name.clone()).collect();
+            let names: Vec<String> = held
+                .iter()
+                .filter(|(_, held)| held.dataset_index == index.name)
+                .map(|(name, _)| name.clone())
+                .collect();
             self.delete_indices(&names).await?;
             self.delete_what_hangs_on(&BTreeSet::from([index.name.clone()])).await?;
-            tracing::info!(index = index.name, bytes = index.bytes, "an index has reached the end of its time and is removed");
+            tracing::info!(
+                index = index.name,
+                bytes = index.bytes,
+                "an index has reached the end of its time and is removed"
+            );
             metrics::counter!("rastro_store_retired_indices_total").increment(1);
             report.bytes = report.bytes.saturating_add(index.bytes);
             report.removed.push(index.name);
@@ -370,7 +396,9 @@ impl Inner {
         Ok(indices
             .into_iter()
             .flatten()
-            .filter_map(|(name, index)| Some((name.clone(), index["total"]["store"]["size_in_bytes"].as_u64()?)))
+            .filter_map(|(name, index)| {
+                Some((name.clone(), index["total"]["store"]["size_in_bytes"].as_u64()?))
+            })
             .collect())
     }
 
@@ -379,12 +407,15 @@ impl Inner {
     }
 
     pub(super) async fn stream_tally(&self, stream: StreamId) -> Result<Tally, StoreError> {
-        let document = self.client.get::<StreamDocument>(&self.own(Own::Streams), &stream.to_string()).await?;
-        Ok(document.map_or_else(Tally::default, |hit| hit.source.tallies.iter().map(|tally| tally.tally).sum()))
+        let document =
+            self.client.get::<StreamDocument>(&self.own(Own::Streams), &stream.to_string()).await?;
+        Ok(document
+            .map_or_else(Tally::default, |hit| hit.source.tallies.iter().map(|tally| tally.tally).sum()))
     }
 
     pub(super) async fn stream_end(&self, stream: StreamId) -> Result<Option<(Position, u64)>, StoreError> {
-        let document = self.client.get::<StreamDocument>(&self.own(Own::Streams), &stream.to_string()).await?;
+        let document =
+            self.client.get::<StreamDocument>(&self.own(Own::Streams), &stream.to_string()).await?;
         Ok(document.map(|hit| hit.source.end()).map(|end| (end.position, end.next_line)))
     }
 }

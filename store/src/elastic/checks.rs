@@ -4,7 +4,12 @@ use elasticsearch::http::Method;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ElasticStore, client::Body, config::ElasticConfig, schema::Own};
+use super::{
+    ElasticStore,
+    client::Body,
+    config::ElasticConfig,
+    schema::{self, Own},
+};
 use crate::StoreError;
 
 /// How grave a finding is.
@@ -100,6 +105,29 @@ impl ElasticStore {
                 finding("layout", Gravity::Fine, "none yet; it is made when something is stored".to_owned())
             }
             Err(error) => finding("layout", Gravity::Fault, error.to_string()),
+        });
+        findings.push(match inner.template_versions().await {
+            Ok(templates) => {
+                let other: Vec<&str> = templates
+                    .iter()
+                    .filter(|(_, version)| *version != schema::VERSION)
+                    .map(|(name, _)| name.as_str())
+                    .collect();
+                if other.is_empty() {
+                    finding(
+                        "templates",
+                        Gravity::Fine,
+                        format!("{}, all of this Rastro's version", templates.len()),
+                    )
+                } else {
+                    let message =
+                        format!("{} are of another version; run `rastro migrate`", other.join(", "));
+                    finding("templates", Gravity::Fault, message)
+                }
+            }
+            Err(error) => {
+                finding("templates", Gravity::Warning, format!("they cannot be looked at: {error}"))
+            }
         });
         findings
     }

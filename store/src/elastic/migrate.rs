@@ -60,7 +60,9 @@ impl Inner {
         for marked in &indices {
             let own = Own::ALL.into_iter().find(|own| self.own(*own) == marked.name);
             match (&marked.mark, own) {
-                (Some((_, kind, _)), Some(own)) if kind != own.name() => return Err(self.foreign(&marked.name)),
+                (Some((_, kind, _)), Some(own)) if kind != own.name() => {
+                    return Err(self.foreign(&marked.name));
+                }
                 (Some((version, ..)), _) => self.check_mark(&marked.name, *version)?,
                 (None, Some(_)) => return Err(self.foreign(&marked.name)),
                 // Someone else's index whose name begins like ours.
@@ -166,7 +168,9 @@ impl Inner {
         Ok(templates
             .into_iter()
             .flatten()
-            .filter_map(|template| Some(Marked::read(template["name"].as_str()?, &template["index_template"]["_meta"])))
+            .filter_map(|template| {
+                Some(Marked::read(template["name"].as_str()?, &template["index_template"]["_meta"]))
+            })
             .filter(|marked| marked.mark.is_some())
             .collect())
     }
@@ -178,7 +182,9 @@ impl Inner {
         for marked in &indices {
             let is_own = Own::ALL.into_iter().any(|own| self.own(own) == marked.name);
             match &marked.mark {
-                Some((version, ..)) if *version > schema::VERSION => self.check_mark(&marked.name, *version)?,
+                Some((version, ..)) if *version > schema::VERSION => {
+                    self.check_mark(&marked.name, *version)?
+                }
                 None if is_own => return Err(self.foreign(&marked.name)),
                 _ => {}
             }
@@ -188,7 +194,11 @@ impl Inner {
             if version >= schema::VERSION {
                 continue;
             }
-            done.push(Migration { what: format!("template `{}`", marked.name), from: Some(version), to: schema::VERSION });
+            done.push(Migration {
+                what: format!("template `{}`", marked.name),
+                from: Some(version),
+                to: schema::VERSION,
+            });
             if is_trial {
                 continue;
             }
@@ -214,12 +224,17 @@ impl Inner {
             if version >= schema::VERSION {
                 continue;
             }
-            let mappings = match (Own::ALL.into_iter().find(|own| self.own(*own) == marked.name), kind_named(&kind)) {
-                (Some(own), _) => own.mappings(),
-                (None, Some(kind)) => kind.mappings(dataset.as_deref().unwrap_or_default()),
-                (None, None) => continue,
-            };
-            done.push(Migration { what: format!("index `{}`", marked.name), from: Some(version), to: schema::VERSION });
+            let mappings =
+                match (Own::ALL.into_iter().find(|own| self.own(*own) == marked.name), kind_named(&kind)) {
+                    (Some(own), _) => own.mappings(),
+                    (None, Some(kind)) => kind.mappings(dataset.as_deref().unwrap_or_default()),
+                    (None, None) => continue,
+                };
+            done.push(Migration {
+                what: format!("index `{}`", marked.name),
+                from: Some(version),
+                to: schema::VERSION,
+            });
             if !is_trial {
                 self.put_mapping(&marked.name, &mappings).await?;
             }

@@ -102,8 +102,12 @@ impl Inner {
         let mut parts = 0;
         if is_large {
             for bytes in profile.bytes.chunks(PART_BYTES) {
-                let document =
-                    PartDocument { kind: "part".into(), name: name.clone(), version, content: to_text(bytes) };
+                let document = PartDocument {
+                    kind: "part".into(),
+                    name: name.clone(),
+                    version,
+                    content: to_text(bytes),
+                };
                 let item = Item {
                     index: index.clone(),
                     id: part_id(name, version, parts),
@@ -166,8 +170,10 @@ impl Inner {
 
     pub(super) async fn profiles(&self) -> Result<Vec<ProfileSummary>, StoreError> {
         let query = json!({ "term": { "kind": "profile" } });
-        let hits =
-            self.client.scan::<ProfileDocument>(&self.own(Own::Profiles), &query, &["content"], usize::MAX).await?;
+        let hits = self
+            .client
+            .scan::<ProfileDocument>(&self.own(Own::Profiles), &query, &["content"], usize::MAX)
+            .await?;
         let mut profiles: Vec<ProfileSummary> = hits.iter().map(|hit| hit.source.summary()).collect();
         profiles.sort_by(|a, b| a.profile.cmp(&b.profile));
         Ok(profiles)
@@ -181,7 +187,8 @@ impl Inner {
                 let query = json!({ "bool": { "filter": [
                     { "term": { "kind": "profile" } }, { "term": { "name": name } },
                 ] } });
-                let hits = self.client.scan::<ProfileDocument>(&index, &query, &["content"], usize::MAX).await?;
+                let hits =
+                    self.client.scan::<ProfileDocument>(&index, &query, &["content"], usize::MAX).await?;
                 let latest = hits.iter().map(|hit| hit.source.version).max();
                 latest.ok_or_else(|| missing_profile(name, None))?
             }
@@ -193,11 +200,17 @@ impl Inner {
         let mut bytes = to_bytes(&document.content, "profile", &told)?;
         for part in 0..document.parts {
             let hit = self.client.get::<PartDocument>(&index, &part_id(name, wanted, part)).await?;
-            let part = hit.ok_or_else(|| damaged("profile", &told, &"a part of it is missing; import it again from a copy"))?;
+            let part = hit.ok_or_else(|| {
+                damaged("profile", &told, &"a part of it is missing; import it again from a copy")
+            })?;
             bytes.extend_from_slice(&to_bytes(&part.source.content, "profile", &told)?);
         }
         if format!("{:016x}", xxh3_64(&bytes)) != document.checksum {
-            return Err(damaged("profile", &told, &"its checksum does not match; import it again from a copy"));
+            return Err(damaged(
+                "profile",
+                &told,
+                &"its checksum does not match; import it again from a copy",
+            ));
         }
         Ok(Profile { summary: document.summary(), bytes })
     }
@@ -268,7 +281,11 @@ impl Inner {
         })
     }
 
-    pub(super) async fn dead_letters(&self, dataset: &str, count: usize) -> Result<Vec<DeadLetter>, StoreError> {
+    pub(super) async fn dead_letters(
+        &self,
+        dataset: &str,
+        count: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
         #[derive(Deserialize)]
         struct LetterDocument {
             stream: StreamId,
@@ -300,8 +317,10 @@ impl Inner {
             return Err(missing_index(index));
         }
         let everything = json!({ "match_all": {} });
-        let documents =
-            self.client.scan::<RollupDocument>(&Kind::Rollup.index(index), &everything, &[], usize::MAX).await?;
+        let documents = self
+            .client
+            .scan::<RollupDocument>(&Kind::Rollup.index(index), &everything, &[], usize::MAX)
+            .await?;
         let mut sums: BTreeMap<RollupKey, Rollup> = BTreeMap::new();
         for hit in documents {
             let rollup = hit.source.rollup(index, &hit.id)?;
@@ -321,7 +340,9 @@ impl Inner {
             match outcome {
                 Outcome::Written { .. } | Outcome::Conflict => {}
                 Outcome::Unfit(words) => return Err(self.unfit(&item.index, &words)),
-                Outcome::Missing => return Err(damaged(what, name, &"the server does not know what was just written")),
+                Outcome::Missing => {
+                    return Err(damaged(what, name, &"the server does not know what was just written"));
+                }
             }
         }
         Ok(())
@@ -330,7 +351,9 @@ impl Inner {
     fn unfit(&self, index: &str, words: &str) -> StoreError {
         StoreError::Refused {
             server: self.client.server(),
-            message: format!("index `{index}` does not take a document of Rastro's ({words}); run `rastro migrate`"),
+            message: format!(
+                "index `{index}` does not take a document of Rastro's ({words}); run `rastro migrate`"
+            ),
         }
     }
 
