@@ -174,6 +174,8 @@ pub(crate) struct Walk {
     pub(crate) runs: Runs,
     /// For each model the verdicts on the calls of `runs`, in the same places.
     pub(crate) verdicts: Vec<Vec<u8>>,
+    /// For each kind of the segment its symbol.
+    pub(crate) symbols: Vec<Symbol>,
     levels: Vec<Levels>,
 }
 
@@ -189,6 +191,8 @@ impl Walk {
         state: &mut ContainerState,
     ) -> Vec<Vec<FrameNovelty>> {
         self.runs.gather(segment, symbols, &state.threads);
+        self.symbols.clear();
+        self.symbols.extend_from_slice(symbols);
         self.verdicts.resize_with(judges.len(), Vec::new);
         self.levels.resize_with(judges.len(), Levels::default);
         state.levels.resize(judges.len(), 0);

@@ -268,6 +268,11 @@ pub trait FrameJudge: Debug + Send + Sync {
     fn reasons(&self, _frame: &Frame<'_>, _alphabet: &Alphabet) -> Vec<Reason> {
         Vec::new()
     }
+
+    /// What its members say, if it has several.
+    fn opinions(&self, _frame: &Frame<'_>, _alphabet: &Alphabet) -> Option<Reason> {
+        None
+    }
 }
 
 /// How much a detector has learned.

@@ -236,6 +236,8 @@ impl Scorer {
             profile: &self.profile,
             alphabet: &self.alphabet,
             detector: self.profile.models[self.models[model].place].detector.as_ref(),
+            judge: &self.models[model].judge,
+            calibration: &self.models[model].calibration,
             segment,
             walk: &self.walk,
             model,

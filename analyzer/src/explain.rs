@@ -8,8 +8,11 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     alphabet::{Alphabet, Symbol},
+    calibration::Calibration,
     containers::Walk,
-    detector::{Detector, verdict},
+    detector::{CallJudge, Detector, Expectation, Frame, FrameJudge, FrameSource, Judge},
+    frames::frame_at,
+    occlusion::culprit,
     profile::Profile,
 };
 
@@ -34,6 +37,8 @@ pub(crate) struct Explainer<'a> {
     /// The profile's names and those met since.
     pub(crate) alphabet: &'a Alphabet,
     pub(crate) detector: &'a dyn Detector,
+    pub(crate) judge: &'a Judge,
+    pub(crate) calibration: &'a Calibration,
     pub(crate) segment: &'a Segment,
     pub(crate) walk: &'a Walk,
     /// Which model of the walk.
@@ -59,10 +64,14 @@ struct Unseen {
 impl Explainer<'_> {
     /// Reasons for the frame of these calls, the strongest first. The burst began at call `begin`.
     pub(crate) fn reasons(&self, calls: std::ops::Range<usize>, begin: u32, detail: Detail) -> Vec<Reason> {
+        let judge = match self.judge {
+            Judge::Calls(judge) => judge.as_ref(),
+            Judge::Frames(judge) => return self.reasons_of_frame(judge.as_ref(), calls),
+        };
         if detail == Detail::FirstWindow {
-            return self.unseen_windows(calls, begin, 1);
+            return self.unseen_windows(judge, calls, begin, 1);
         }
-        let mut windows = self.unseen_windows(calls.clone(), begin, MAX_WINDOWS).into_iter();
+        let mut windows = self.unseen_windows(judge, calls.clone(), begin, MAX_WINDOWS).into_iter();
         let (never, rare): (Vec<_>, Vec<_>) = self
             .rare_calls(calls)
             .into_iter()
@@ -75,17 +84,65 @@ impl Explainer<'_> {
         reasons
     }
 
-    fn window_at(&self, call: usize) -> &[Symbol] {
-        let place = self.walk.runs.place[call] as usize;
-        let width = self.detector.spec().window() as usize;
-        &self.walk.runs.calls[place + 1 - width..=place]
+    /// Why a judge of frames finds the frame of these calls strange.
+    fn reasons_of_frame(&self, judge: &dyn FrameJudge, calls: std::ops::Range<usize>) -> Vec<Reason> {
+        let (of_frame, places) = frame_at(&self.walk.runs, calls.clone());
+        let source = FrameSource {
+            segment: self.segment,
+            symbols: &self.walk.symbols,
+            start: calls.start,
+            end: calls.end,
+        };
+        let frame = Frame { calls: &of_frame, source: Some(source) };
+        let mut reasons = judge.reasons(&frame, self.alphabet);
+        if reasons.is_empty() {
+            let score = |raw: f64| self.calibration.score(raw.max(0.0)).round() as u32;
+            let found = culprit(judge, &of_frame, self.calibration.raw_threshold());
+            reasons.extend(found.map(|culprit| {
+                let first_call = places[culprit.calls.start];
+                let thread = self.thread_of(first_call as usize);
+                Reason::StrangeCalls {
+                    calls: self.names(&of_frame[culprit.calls.clone()]),
+                    first_call,
+                    thread: thread.id,
+                    process: thread.process_name.clone(),
+                    score: score(judge.score(&frame)),
+                    score_without: score(culprit.raw_without),
+                }
+            }));
+            reasons.extend(self.rare_calls(calls).into_iter().take(2));
+        }
+        reasons.truncate(MAX_REASONS);
+        reasons.extend(judge.opinions(&frame, self.alphabet));
+        reasons
     }
 
-    fn unseen_windows(&self, calls: std::ops::Range<usize>, begin: u32, most: usize) -> Vec<Reason> {
+    fn thread_of(&self, call: usize) -> &rastro_model::Thread {
+        &self.segment.calls.threads[self.segment.calls.thread[call] as usize]
+    }
+
+    /// The window that ends with a call; a shorter one where less is known of its thread.
+    fn window_at(&self, call: usize) -> &[Symbol] {
+        let runs = &self.walk.runs;
+        let place = runs.place[call] as usize;
+        let width = self.detector.spec().window() as usize;
+        let begin = runs.all[runs.run[call] as usize].range.start;
+        &runs.calls[(place + 1).saturating_sub(width).max(begin)..=place]
+    }
+
+    fn unseen_windows(
+        &self,
+        judge: &dyn CallJudge,
+        calls: std::ops::Range<usize>,
+        begin: u32,
+        most: usize,
+    ) -> Vec<Reason> {
+        let steps = judge.steps();
         let forgets_order = self.detector.forgets_order();
         let mut different: FxHashMap<Vec<Symbol>, Unseen> = FxHashMap::default();
         for call in calls {
-            if self.walk.verdicts[self.model][self.walk.runs.place[call] as usize] != verdict::UNSEEN {
+            let verdict = self.walk.verdicts[self.model][self.walk.runs.place[call] as usize];
+            if steps[usize::from(verdict)] <= 0 {
                 continue;
             }
             let run = self.walk.runs.run[call];
@@ -125,28 +182,46 @@ impl Explainer<'_> {
     fn window_reason(&self, unseen: &Unseen) -> Reason {
         let call = unseen.first_call as usize;
         let window = self.window_at(call);
+        let thread = self.thread_of(call);
+        let (ends_at, times, process) = (unseen.first_call, unseen.times, thread.process_name.clone());
+        match self.detector.expectation(window) {
+            Some(Expectation::Rare { trained }) => {
+                let calls = self.names(window);
+                return Reason::RareSequence { calls, ends_at, times, trained, thread: thread.id, process };
+            }
+            Some(Expectation::Improbable { one_in, expected }) => {
+                return Reason::UnexpectedCall {
+                    calls: self.names(window),
+                    ends_at,
+                    millibits: ((one_in.max(1) as f64).log2() * 1000.0).round() as u64,
+                    thread: thread.id,
+                    process,
+                    expected: expected.map(|symbol| self.alphabet.name(symbol).to_owned()),
+                };
+            }
+            None => {}
+        }
         let known = self.detector.statistics().distinct;
         let nearest = if known <= MAX_KNOWN { self.detector.nearest(window) } else { None };
-        let thread = &self.segment.calls.threads[self.segment.calls.thread[call] as usize];
         let (nearest, distance) =
             nearest.map_or((None, window.len() as u32), |(nearest, distance)| (Some(nearest), distance));
         if self.detector.forgets_order() {
             Reason::UnseenBag {
                 calls: self.bag(window),
-                ends_at: unseen.first_call,
-                times: unseen.times,
+                ends_at,
+                times,
                 thread: thread.id,
-                process: thread.process_name.clone(),
+                process,
                 nearest: nearest.map(|nearest| self.bag(&nearest)),
                 distance,
             }
         } else {
             Reason::UnseenSequence {
                 calls: self.names(window),
-                ends_at: unseen.first_call,
-                times: unseen.times,
+                ends_at,
+                times,
                 thread: thread.id,
-                process: thread.process_name.clone(),
+                process,
                 nearest: nearest.map(|nearest| self.names(&nearest)),
                 distance,
             }

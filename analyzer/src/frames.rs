@@ -1,5 +1,7 @@
 //! From segments to frames: the calls of a frame thread by thread, for detectors that judge frames as a whole.
 
+use std::ops::Range;
+
 use rastro_model::Segment;
 
 use crate::{
@@ -16,22 +18,44 @@ pub(crate) fn visit_frames(
     frame: usize,
     mut visit: impl FnMut(&Frame<'_>),
 ) {
-    let mut by_thread: Vec<(u32, u32)> = Vec::with_capacity(frame);
+    let mut order: Vec<(u32, u32)> = Vec::with_capacity(frame);
     let mut calls: Vec<Symbol> = Vec::with_capacity(2 * frame);
-    for (number, (places, owners)) in runs.place.chunks(frame).zip(runs.run.chunks(frame)).enumerate() {
-        by_thread.clear();
-        // Runs are numbered as they appear in the segment, and calls of one run lie in their order.
-        by_thread.extend(owners.iter().copied().zip(places.iter().copied()));
-        by_thread.sort_unstable();
+    let mut start = 0;
+    while start < runs.place.len() {
+        let end = (start + frame).min(runs.place.len());
+        by_thread(runs, start..end, &mut order);
         calls.clear();
-        for of_thread in by_thread.chunk_by(|a, b| a.0 == b.0) {
+        for of_thread in order.chunk_by(|a, b| a.0 == b.0) {
             if !calls.is_empty() {
                 calls.push(BREAK);
             }
-            calls.extend(of_thread.iter().map(|&(_, place)| runs.calls[place as usize]));
+            calls.extend(of_thread.iter().map(|&(_, call)| runs.calls[runs.place[call as usize] as usize]));
         }
-        let start = number * frame;
-        let source = FrameSource { segment, symbols, start, end: start + places.len() };
-        visit(&Frame { calls: &calls, source: Some(source) });
+        visit(&Frame { calls: &calls, source: Some(FrameSource { segment, symbols, start, end }) });
+        start = end;
     }
+}
+
+/// Calls `frame` of the segment thread by thread: the run of each, and where it lies in the segment.
+fn by_thread(runs: &Runs, frame: Range<usize>, order: &mut Vec<(u32, u32)>) {
+    order.clear();
+    // Runs are numbered as they appear in the segment.
+    order.extend(frame.map(|call| (runs.run[call], call as u32)));
+    order.sort_unstable();
+}
+
+/// One frame as [`visit_frames`] shows it, and for each of its calls where it lies in the segment; of a [`BREAK`], the call behind it.
+pub(crate) fn frame_at(runs: &Runs, frame: Range<usize>) -> (Vec<Symbol>, Vec<u32>) {
+    let mut order = Vec::new();
+    by_thread(runs, frame, &mut order);
+    let (mut calls, mut places) = (Vec::new(), Vec::new());
+    for of_thread in order.chunk_by(|a, b| a.0 == b.0) {
+        if !calls.is_empty() {
+            calls.push(BREAK);
+            places.push(of_thread[0].1);
+        }
+        calls.extend(of_thread.iter().map(|&(_, call)| runs.calls[runs.place[call as usize] as usize]));
+        places.extend(of_thread.iter().map(|&(_, call)| call));
+    }
+    (calls, places)
 }

@@ -6,10 +6,12 @@
 //! | [`alphabet`] | symbols for the names of calls |
 //! | [`registry`] | the one table of detectors; `stide:n=6` |
 //! | [`detector`] | what a detector is |
-//! | `stide`, `bosc` | the detectors |
+//! | `stide`, `bosc` | detectors of windows never seen |
+//! | `context`, `context_tree`, `context_judge` | Markov chain and context model: calls that are improbable |
 //! | [`behaviour`] | arguments, results and times of calls |
+//! | `fitted`, `ensemble` | models fitted to a sample of frames, alone and together |
 //! | `window_set`, `window_counts` | sets of windows, for scoring and for learning |
-//! | `sequences` | from segments to the calls of each thread |
+//! | `sequences`, `frames` | from segments to the calls of each thread, and to frames |
 //! | `novelty` | from windows to frames: how strong is a burst of unseen windows |
 //! | `containers` | what is remembered between segments |
 //! | [`training`] | segments in, a profile out |
@@ -18,7 +20,7 @@
 //! | [`learner`] | learning live, where there is no profile yet |
 //! | [`engine`] | scoring, with the place kept |
 //! | [`evaluation`], [`roc`] | how good a detector is on labelled traces |
-//! | `explain`, `alarms`, `message` | why, and what an analyst is shown |
+//! | `explain`, `occlusion`, `alarms`, `message` | why, and what an analyst is shown |
 
 mod alarms;
 pub mod alphabet;
@@ -26,14 +28,20 @@ pub mod behaviour;
 mod bosc;
 pub mod calibration;
 mod containers;
+mod context;
+mod context_judge;
+mod context_tree;
 pub mod detector;
 pub mod engine;
+mod ensemble;
 pub mod evaluation;
 mod explain;
+mod fitted;
 mod frames;
 pub mod learner;
 mod message;
 mod novelty;
+mod occlusion;
 pub mod profile;
 pub mod profile_file;
 pub mod registry;

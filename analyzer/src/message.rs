@@ -54,6 +54,34 @@ pub(crate) fn message(
                 calls.join(", ")
             );
         }
+        Some(Reason::RareSequence { calls, process, thread, trained: seen, .. }) => {
+            let calls: Vec<String> = calls.iter().map(|name| harmless(name)).collect();
+            let who = who(process, thread);
+            let _ = write!(
+                text,
+                "{who} made a sequence seen {} times in {trained} calls of training: {}",
+                grouped(*seen),
+                calls.join(" ")
+            );
+        }
+        Some(Reason::UnexpectedCall { calls, process, thread, .. }) => {
+            let calls: Vec<String> = calls.iter().map(|name| harmless(name)).collect();
+            let who = who(process, thread);
+            let _ = write!(
+                text,
+                "{who} made a call that was not to be expected after {trained} calls of training: {}",
+                calls.join(" ")
+            );
+        }
+        Some(Reason::StrangeCalls { calls, process, thread, .. }) => {
+            let calls: Vec<String> = calls.iter().map(|name| harmless(name)).collect();
+            let who = who(process, thread);
+            let _ = write!(
+                text,
+                "{who} made calls that are strange together, compared with {trained} calls of training: {}",
+                calls.join(" ")
+            );
+        }
         Some(Reason::RareCall { name, times, trained: seen, .. }) => {
             let _ = write!(
                 text,

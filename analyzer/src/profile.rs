@@ -212,7 +212,12 @@ impl Profile {
             };
             model.held_out.add(&others.held_out);
             model.growth.clear();
-            model.detector.merge(others.detector.as_ref(), &symbols)
+            let is_merged = model.detector.merge(others.detector.as_ref(), &symbols);
+            model.detector.finish();
+            if let Some(scores) = model.detector.held_out() {
+                model.held_out = HeldOut::of_raw(&scores, &model.detector.scale());
+            }
+            is_merged
         });
         let (ours, theirs) = (&self.training, &other.training);
         merged.training = Training {

@@ -183,6 +183,41 @@ pub enum Reason {
         /// The call that was expected most.
         expected: Option<String>,
     },
+    /// A sequence of calls that the profile knows, but that is rare in it.
+    RareSequence {
+        /// The calls, oldest first.
+        calls: Vec<String>,
+        /// The call of the segment with which it ends.
+        ends_at: u32,
+        /// How often it occurs in the frame.
+        times: u32,
+        /// How often it occurred in training.
+        trained: u64,
+        /// Thread that made it, where known.
+        thread: Option<i64>,
+        /// Name of that thread's process, where known.
+        process: Option<String>,
+    },
+    /// Calls without which the frame would not be strange.
+    StrangeCalls {
+        /// The calls, oldest first.
+        calls: Vec<String>,
+        /// The first of them, counted in the segment.
+        first_call: u32,
+        /// Thread that made it, where known.
+        thread: Option<i64>,
+        /// Name of that thread's process, where known.
+        process: Option<String>,
+        /// Score of the frame, rounded.
+        score: u32,
+        /// Score that it would have without these calls, rounded.
+        score_without: u32,
+    },
+    /// What the members of an ensemble say.
+    Opinions {
+        /// Each with one in how many normal frames it finds as strange.
+        members: Vec<(String, u64)>,
+    },
 }
 
 /// What a number of calls measures.

@@ -97,6 +97,26 @@ pub(crate) fn sentence(reason: &Reason) -> String {
                 let _ = write!(line, " (and {} other such)", shapes - 1);
             }
         }
+        Reason::RareSequence { calls, times, trained, thread, process, .. } => {
+            let _ = write!(line, "{}rare sequence {}", who(process.as_deref(), *thread), calls.join(" "));
+            repeated(&mut line, *times);
+            let _ = write!(line, "; {} times in training", text::count(*trained));
+        }
+        Reason::StrangeCalls { calls, thread, process, score, score_without, .. } => {
+            let _ = write!(
+                line,
+                "{}strange together: {}; without these calls the score would be {score_without} instead of {score}",
+                who(process.as_deref(), *thread),
+                calls.join(" ")
+            );
+        }
+        Reason::Opinions { members } => {
+            let members: Vec<String> = members
+                .iter()
+                .map(|(name, one_in)| format!("{name}: one in {}", text::count(*one_in)))
+                .collect();
+            let _ = write!(line, "as strange among normal frames that behave alike: {}", members.join(", "));
+        }
         Reason::UnexpectedCall { calls, millibits, thread, process, expected, .. } => {
             let (last, before) =
                 calls.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
