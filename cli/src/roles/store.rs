@@ -1,11 +1,18 @@
 //! The store that is configured: the embedded one of the data directory, or Elasticsearch.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use rastro_store::{Store, embedded::EmbeddedStore};
+use rastro_store::{
+    Roll, Store,
+    elastic::{ElasticConfig, ElasticStore, Secret},
+    embedded::EmbeddedStore,
+};
 
-use crate::{config::Config, data_dir::DataDir};
+use crate::{
+    config::{self, Config},
+    data_dir::DataDir,
+};
 
 /// What a store is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +32,32 @@ pub(crate) async fn open(
     access: Access,
 ) -> anyhow::Result<Arc<dyn Store>> {
     if !config.store.is_embedded() {
-        bail!("configuration key `store.urls`: this build has no Elasticsearch store; leave it empty");
+        return Ok(Arc::new(ElasticStore::connect(elastic_config(config)).await?));
     }
     embedded(data_dir.clone(), access).await
+}
+
+/// How to reach Elasticsearch.
+pub(crate) fn elastic_config(config: &Config) -> ElasticConfig {
+    let store = &config.store;
+    let path = |path: &Path| (!path.as_os_str().is_empty()).then(|| path.to_owned());
+    ElasticConfig {
+        urls: store.urls.clone(),
+        username: store.username.clone(),
+        password: (!store.password.is_empty()).then(|| Secret::new(store.password.clone())),
+        password_file: path(&store.password_file),
+        api_key_file: path(&store.api_key_file),
+        ca_file: path(&store.ca_file),
+        prefix: store.prefix.clone(),
+        roll: match config.roll() {
+            config::Roll::ByTime(_) => Roll::ByTime,
+            config::Roll::Documents(documents) => Roll::Documents(documents),
+        },
+        bulk_bytes: store.bulk_bytes.0 as usize,
+        bulk_concurrency: store.bulk_concurrency,
+        replicas: store.replicas,
+        ..ElasticConfig::default()
+    }
 }
 
 async fn embedded(data_dir: DataDir, access: Access) -> anyhow::Result<Arc<dyn Store>> {
