@@ -6,7 +6,8 @@
 //! | [`alphabet`] | symbols for the names of calls |
 //! | [`registry`] | the one table of detectors; `stide:n=6` |
 //! | [`detector`] | what a detector is |
-//! | `stide`, `bosc` | detectors of windows never seen |
+//! | `stide`, `tstide`, `bosc` | detectors of windows never seen |
+//! | `graph` | which call follows which |
 //! | `context`, `context_tree`, `context_judge` | Markov chain and context model: calls that are improbable |
 //! | [`behaviour`] | arguments, results and times of calls |
 //! | `fitted`, `ensemble` | models fitted to a sample of frames, alone and together |
@@ -38,6 +39,7 @@ pub mod evaluation;
 mod explain;
 mod fitted;
 mod frames;
+mod graph;
 pub mod learner;
 mod message;
 mod novelty;
@@ -49,6 +51,7 @@ pub mod roc;
 mod sequences;
 mod stide;
 pub mod training;
+mod tstide;
 pub mod vector;
 mod window_counts;
 mod window_set;

@@ -68,9 +68,11 @@ pub struct ParameterInfo {
 /// Every detector.
 pub static DETECTORS: &[DetectorInfo] = &[
     crate::stide::INFO,
+    crate::tstide::INFO,
     crate::bosc::INFO,
     crate::context::MARKOV,
     crate::context::CONTEXT,
+    crate::graph::INFO,
     crate::ensemble::INFO,
 ];
 
@@ -183,6 +185,7 @@ impl ParameterInfo {
 }
 
 /// `6` and not `6.0`.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn without_fraction<S: serde::Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if number.fract() == 0.0 {
         serializer.serialize_i64(*number as i64)
@@ -266,7 +269,8 @@ impl ModelSpec {
 
     /// The same model with another window size; itself, if it has no windows.
     pub fn with_window(&self, window: u32) -> Result<Self, SpecError> {
-        if self.window() == 0 {
+        let is_window = self.values.first().is_some_and(|&value| value as u32 == self.window());
+        if !is_window || self.window() == 0 {
             return Ok(self.clone());
         }
         Self::parse(&format!("{}:{}={window}", self.info.name, self.info.parameters[0].key))
@@ -365,7 +369,9 @@ mod tests {
     #[test]
     fn an_error_names_key_and_range() {
         let message = |text: &str| ModelSpec::parse(text).unwrap_err().to_string();
-        assert!(message("stilde").starts_with("`stilde` is no detector; there are `stide`, `bosc`"));
+        assert!(
+            message("stilde").starts_with("`stilde` is no detector; there are `stide`, `tstide`, `bosc`")
+        );
         assert_eq!(message("stide:m=6"), "detector `stide` has no parameter `m`; it has `n`");
         for value in ["17", "1", "-6", "6.0", "", "99999999999"] {
             assert_eq!(

@@ -15,7 +15,7 @@ use std::any::Any;
 
 use crate::{
     alphabet::Symbol,
-    detector::{CallJudge, Detector, Judge, RawScale, WindowStatistics, verdict},
+    detector::{CallJudge, Detector, Expectation, Judge, RawScale, WindowStatistics, verdict},
     novelty,
     registry::{DetectorInfo, ModelSpec, ParameterInfo},
     window_counts::WindowCounts,
@@ -44,6 +44,12 @@ pub(crate) struct Stide {
     spec: ModelSpec,
     width: usize,
     windows: WindowCounts<LearnedKey>,
+    /// Share of training below which a window is rare (`tstide`); 0 for STIDE.
+    rare: f64,
+}
+
+fn rare(spec: &ModelSpec) -> f64 {
+    spec.value("rare") / 100.0
 }
 
 /// 16 symbols of 16 bits each: while learning, the alphabet still grows.
@@ -54,22 +60,21 @@ impl Stide {
 
     fn new(spec: &ModelSpec) -> Self {
         let width = spec.window() as usize;
-        Self { spec: spec.clone(), width, windows: WindowCounts::new(width) }
+        Self { spec: spec.clone(), width, windows: WindowCounts::new(width), rare: rare(spec) }
     }
 
     fn decode(spec: &ModelSpec, bytes: &[u8], alphabet: usize) -> Result<Self, String> {
         let width = spec.window() as usize;
         let packing = Packing::<LearnedKey>::new(width, Symbol::BITS);
         let windows = WindowCounts::decode(bytes, width, alphabet, |window| Some(packing.pack(window)))?;
-        Ok(Self { spec: spec.clone(), width, windows })
+        Ok(Self { spec: spec.clone(), width, windows, rare: rare(spec) })
     }
 
     fn judge_with<K: Packable>(&self, bits: u32, unknown: Symbol) -> Judge {
         let packing = Packing::<K>::new(self.width, bits);
-        let set = WindowSet::new(
-            self.windows.distinct(),
-            self.windows.windows().map(|(window, _)| packing.pack(window)),
-        );
+        let least = if self.rare > 0.0 { self.rare * self.windows.statistics().windows as f64 } else { 0.0 };
+        let known = self.windows.windows().filter(|&(_, count)| count as f64 >= least);
+        let set = WindowSet::new(self.windows.distinct(), known.map(|(window, _)| packing.pack(window)));
         Judge::Calls(Box::new(StideJudge { width: self.width, unknown, packing, set }))
     }
 }
@@ -145,6 +150,14 @@ impl Detector for Stide {
             .map(|(known, count)| (distance(known), std::cmp::Reverse(count), known))
             .min()
             .map(|(distance, _, known)| (known.to_vec(), distance))
+    }
+
+    fn expectation(&self, window: &[Symbol]) -> Option<Expectation> {
+        if self.rare <= 0.0 || window.len() != self.width {
+            return None;
+        }
+        let key = Packing::<LearnedKey>::new(self.width, Symbol::BITS).pack(window);
+        self.windows.count(key).map(|trained| Expectation::Rare { trained })
     }
 
     fn encode(&self) -> Vec<u8> {

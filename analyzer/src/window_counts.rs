@@ -50,6 +50,11 @@ impl<K: Copy + Eq + Hash> WindowCounts<K> {
         }
     }
 
+    /// How often the window with this key occurred, if it did.
+    pub(crate) fn count(&self, key: K) -> Option<u64> {
+        self.places.get(&key).map(|&place| self.counts[place as usize])
+    }
+
     pub(crate) fn distinct(&self) -> usize {
         self.counts.len()
     }
