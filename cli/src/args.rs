@@ -136,6 +136,7 @@ pub(crate) enum Command {
     Profile(ProfileArgs),
     /// Write a dataset to files that others can read, with a data card.
     #[command(after_help = "Examples:\n  rastro export web --format parquet --output web-dataset\n  \
+        rastro export web --format lidds --output web-lidds      what `rastro eval web-lidds` reads\n  \
         rastro export web --format ndjson --output - | head")]
     Export(ExportArgs),
     /// Measure detectors on labelled recordings.
@@ -457,6 +458,10 @@ pub(crate) enum ExportFormat {
     Csv,
     /// Columns, compressed.
     Parquet,
+    /// The folders of ADFA-LD: numbers of calls, one file a thread.
+    Adfa,
+    /// The folders of LID-DS 2021: archives of lines with a description, one a container.
+    Lidds,
 }
 
 #[derive(Debug, Args)]

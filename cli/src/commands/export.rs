@@ -5,6 +5,7 @@ mod card_text;
 mod column;
 mod folder;
 mod labels;
+mod layout;
 mod parquet;
 #[cfg(test)]
 mod sample;
@@ -49,6 +50,21 @@ pub(super) async fn export(context: &Context, arguments: &ExportArgs) -> anyhow:
     }
     let default = format!("{}-export", summary.name);
     let path = arguments.output.as_deref().unwrap_or(Path::new(&default));
+    if matches!(arguments.format, ExportFormat::Adfa | ExportFormat::Lidds) {
+        let (card, files) = tokio::select! {
+            written = layout::export(store, &summary, &labels, arguments.format, path) => written?,
+            _ = tokio::signal::ctrl_c() => bail!("interrupted; the unfinished export in `{}` was removed", path.display()),
+        };
+        if !context.quiet {
+            output::line(format!(
+                "{} calls in {} files in `{}`; `rastro eval` reads them, and datacard.md tells what they are",
+                text::count(card.rows),
+                text::count(files),
+                path.display()
+            ))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let card = tokio::select! {
         card = to_folder(store, &summary, &labels, arguments.format, path) => card?,
         _ = tokio::signal::ctrl_c() => bail!("interrupted; the unfinished export in `{}` was removed", path.display()),
@@ -73,8 +89,8 @@ async fn to_standard_output(
     labels: &[Label],
     format: ExportFormat,
 ) -> anyhow::Result<()> {
-    if format == ExportFormat::Parquet {
-        bail!("a Parquet file cannot be written to standard output: name a folder with --output");
+    if !matches!(format, ExportFormat::Ndjson | ExportFormat::Csv) {
+        bail!("{} cannot be written to standard output: name a folder with --output", name(format));
     }
     for (number, index) in summary.indices.iter().enumerate() {
         let output = BufWriter::new(std::io::stdout());
@@ -214,6 +230,8 @@ impl<W: Write + Send> Writer<W> {
             ExportFormat::Parquet => {
                 Self::Parquet(Box::new(ParquetWriter::new(output, &summary.name, index)?))
             }
+            // These are folders of many files (`layout`).
+            ExportFormat::Adfa | ExportFormat::Lidds => bail!("{} is no single file", name(format)),
         })
     }
 
@@ -241,10 +259,23 @@ impl<W: Write + Send> Writer<W> {
     }
 }
 
+/// What a form is, for people.
+const fn name(format: ExportFormat) -> &'static str {
+    match format {
+        ExportFormat::Ndjson => "NDJSON",
+        ExportFormat::Csv => "CSV",
+        ExportFormat::Parquet => "a Parquet file",
+        ExportFormat::Adfa => "the layout of ADFA-LD",
+        ExportFormat::Lidds => "the layout of LID-DS",
+    }
+}
+
 const fn ending(format: ExportFormat) -> &'static str {
     match format {
         ExportFormat::Ndjson => "ndjson",
         ExportFormat::Csv => "csv",
         ExportFormat::Parquet => "parquet",
+        ExportFormat::Adfa => "txt",
+        ExportFormat::Lidds => "zip",
     }
 }

@@ -73,9 +73,11 @@ fn render(card: &DataCard, page: &mut String) -> std::fmt::Result {
     if card.systemcalls.len() > LISTED_NAMES {
         writeln!(page, "\n{} more stand in `datacard.json`.", card.systemcalls.len() - LISTED_NAMES)?;
     }
-    writeln!(page, "\n## Columns\n\n| column | form | unit | meaning |\n|---|---|---|---|")?;
-    for column in &card.columns {
-        writeln!(page, "| `{}` | {} | {} | {} |", column.name, column.form, column.unit, column.meaning)?;
+    if !card.columns.is_empty() {
+        writeln!(page, "\n## Columns\n\n| column | form | unit | meaning |\n|---|---|---|---|")?;
+        for column in &card.columns {
+            writeln!(page, "| `{}` | {} | {} | {} |", column.name, column.form, column.unit, column.meaning)?;
+        }
     }
     writeln!(
         page,

@@ -10,11 +10,17 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+/// Bytes that are gathered before they are written.
+const BUFFER: usize = 256 * 1024;
+
 /// A folder that is being filled. Dropped without [`Folder::keep`], it takes away what it made.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
     made: Vec<PathBuf>,
+    /// Folders below it that were made, outer ones first.
+    made_folders: Vec<PathBuf>,
+    finished: Vec<FileFacts>,
     made_itself: bool,
 }
 
@@ -24,6 +30,8 @@ pub(super) struct ExportFile {
     output: BufWriter<Hashing>,
     temporary: PathBuf,
     target: PathBuf,
+    /// Name in the folder.
+    name: String,
 }
 
 /// What is said of a finished file.
@@ -79,31 +87,63 @@ impl Folder {
                 return Err(error).with_context(|| format!("cannot use `{}` as a folder", path.display()));
             }
         };
-        Ok(Self { path: path.to_owned(), made: Vec::new(), made_itself })
+        Ok(Self {
+            path: path.to_owned(),
+            made: Vec::new(),
+            made_folders: Vec::new(),
+            finished: Vec::new(),
+            made_itself,
+        })
     }
 
-    /// Begins a file that will be called `name`.
+    /// Begins a file that will be called `name`; it may lie in folders below (`a/b.txt`), which are made.
     pub(super) fn begin(&mut self, name: &str) -> anyhow::Result<ExportFile> {
-        let temporary = self.path.join(format!(".{name}.partial"));
-        let target = self.path.join(name);
+        let (below, base) = name.rsplit_once('/').unwrap_or(("", name));
+        let mut parent = self.path.clone();
+        for folder in below.split('/').filter(|folder| !folder.is_empty()) {
+            parent.push(folder);
+            match fs::create_dir(&parent) {
+                Ok(()) => self.made_folders.push(parent.clone()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot create `{}`", parent.display()));
+                }
+            }
+        }
+        let temporary = parent.join(format!(".{base}.partial"));
+        let target = parent.join(base);
         let file = File::create_new(&temporary)
             .with_context(|| format!("cannot create `{}`", temporary.display()))?;
         self.made.extend([temporary.clone(), target.clone()]);
         let hashing = Hashing { file, hash: Sha256::new(), bytes: 0 };
-        Ok(ExportFile { output: BufWriter::with_capacity(1 << 20, hashing), temporary, target })
+        let output = BufWriter::with_capacity(BUFFER, hashing);
+        Ok(ExportFile { output, temporary, target, name: name.to_owned() })
     }
 
     /// Writes a small file whole.
     pub(super) fn write(&mut self, name: &str, content: &[u8]) -> anyhow::Result<()> {
         let mut file = self.begin(name)?;
         file.write_all(content).with_context(|| format!("cannot write `{}`", file.target.display()))?;
-        file.finish()?;
+        self.finish(file)?;
         Ok(())
+    }
+
+    /// Finishes a file and remembers it.
+    pub(super) fn finish(&mut self, file: ExportFile) -> anyhow::Result<FileFacts> {
+        let facts = file.finish()?;
+        self.finished.push(facts.clone());
+        Ok(facts)
+    }
+
+    /// The files that were finished through the folder, in that order.
+    pub(super) fn finished(&self) -> &[FileFacts] {
+        &self.finished
     }
 
     /// The export is complete: its files stay.
     pub(super) fn keep(mut self) {
         self.made.clear();
+        self.made_folders.clear();
         self.made_itself = false;
     }
 }
@@ -113,6 +153,9 @@ impl Drop for Folder {
         for file in &self.made {
             // Of the two names of a file one is not there.
             let _ = fs::remove_file(file);
+        }
+        for folder in self.made_folders.iter().rev() {
+            let _ = fs::remove_dir(folder);
         }
         if self.made_itself {
             let _ = fs::remove_dir(&self.path);
@@ -141,11 +184,7 @@ impl ExportFile {
         };
         let hashing = complete().with_context(|| format!("cannot write `{}`", self.target.display()))?;
         let digest = hashing.hash.finalize();
-        Ok(FileFacts {
-            file: self.target.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            bytes: hashing.bytes,
-            sha256: hexadecimal(&digest),
-        })
+        Ok(FileFacts { file: self.name, bytes: hashing.bytes, sha256: hexadecimal(&digest) })
     }
 }
 
@@ -181,6 +220,20 @@ mod tests {
         assert_eq!(facts.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         folder.keep();
         assert_eq!(fs::read(path.join("calls.csv")).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn files_lie_in_folders_below_which_vanish_with_them() {
+        let outer = tempfile::tempdir().unwrap();
+        let path = outer.path().join("out");
+        let mut folder = Folder::create(&path).unwrap();
+        folder.write("a/b/one", b"1").unwrap();
+        folder.write("a/two", b"2").unwrap();
+        assert_eq!(fs::read(path.join("a/b/one")).unwrap(), b"1");
+        let names: Vec<&str> = folder.finished().iter().map(|file| file.file.as_str()).collect();
+        assert_eq!(names, ["a/b/one", "a/two"]);
+        drop(folder);
+        assert!(!path.exists());
     }
 
     #[test]

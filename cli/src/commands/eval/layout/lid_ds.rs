@@ -130,7 +130,7 @@ mod tests {
     fn a_list_of_2019_tells_attacks_and_their_begin() {
         let mut list = "image_name, scenario_name, is_executing_exploit, warmup_time, recording_time, exploit_start_time\n".to_owned();
         for name in ["n1", "n2", "n3", "n4"] {
-            list += &format!("shop, {name}, False, 10, 30, -1\n");
+            list.push_str(&["shop, ", name, ", False, 10, 30, -1\n"].concat());
         }
         list += "shop, x1, True, 10, 30, 14\n";
         let files = ["n1.txt", "n2.txt", "n3.txt.gz", "n4.txt", "x1.txt"].map(|name| (name, ""));
