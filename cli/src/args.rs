@@ -156,6 +156,9 @@ pub(crate) enum Command {
     Tail(TailArgs),
     /// List lines that were no event, with the reason.
     DeadLetters(DeadLettersArgs),
+    /// Bring the store's templates, mappings and tables up to the layout of this Rastro.
+    #[command(after_help = "Examples:\n  rastro migrate --dry-run\n  rastro migrate --json")]
+    Migrate(MigrateArgs),
     /// Print or check configuration.
     Config(ConfigArgs),
     /// Print completions for a shell.
@@ -547,6 +550,16 @@ pub(crate) struct DeadLettersArgs {
     /// The oldest N.
     #[arg(short, long, default_value_t = 20, value_name = "N")]
     pub(crate) number: usize,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    /// Says what would be done, and changes nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,

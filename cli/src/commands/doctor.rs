@@ -40,6 +40,7 @@ pub(super) async fn doctor(global: &Global, arguments: &JsonArgs) -> anyhow::Res
     let owner = context.data_dir.owner();
     checks.extend(storage::folders(&context, owner.as_deref()));
     checks.extend(servers::redis(&context).await);
+    checks.extend(servers::elasticsearch(&context).await);
     checks.extend(storage::store(&context).await);
     checks.push(machine::port(&context.config.observability, owner.as_deref()));
     checks.extend(machine::limits());

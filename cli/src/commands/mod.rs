@@ -9,6 +9,7 @@ mod doctor;
 mod eval;
 mod explain;
 mod export;
+mod migrate;
 mod profile;
 mod replay;
 mod run;
@@ -113,6 +114,7 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::DeadLetters(arguments) => {
             runtime()?.block_on(dead_letters::dead_letters(&context("warn")?, &arguments))
         }
+        Command::Migrate(arguments) => runtime()?.block_on(migrate::migrate(&context("warn")?, &arguments)),
         Command::Config(arguments) => config::config(&global, &arguments.action),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "rastro", &mut std::io::stdout());

@@ -14,7 +14,7 @@ node = ""
 # Dataset of the calls whose log file names none.
 name = "default"
 # When a dataset gets its next index: every day ("1d": <name>-<yyyy.mm.dd>), every few hours ("1h", "12h": any divisor of a day,
-# <name>-<yyyy.mm.dd.hh>), or by the number of its documents ("5000000 docs": <name>-<nnnnnn>).
+# <name>-<yyyy.mm.dd.hh>), or by the number of its calls ("5000000 docs": <name>-<nnnnnn>).
 roll = "1d"
 
 [log]

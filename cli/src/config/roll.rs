@@ -7,7 +7,7 @@ use rastro_transformer::IndexNames;
 pub(crate) enum Roll {
     /// With the time of the calls.
     ByTime(IndexNames),
-    /// When the index holds so many documents.
+    /// When the index holds so many calls, each of which is a document of Rocha's.
     Documents(u64),
 }
 

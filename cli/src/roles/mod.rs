@@ -6,6 +6,7 @@ mod broker;
 mod conservation;
 mod patience;
 mod pipeline;
+mod retention;
 pub(crate) mod store;
 
 pub(crate) use broker::redis_config;

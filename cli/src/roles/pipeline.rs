@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context as _, anyhow};
 use rastro_broker::{Broker, RedisBroker, embedded::QueueState};
 use rastro_shipper::{Checkpoint, Shipper, ShipperConfig, ShipperHandle, stream_id};
-use rastro_store::Store;
+use rastro_store::{Retention, Store};
 use rastro_transformer::{Documents, KeepArguments, TransformerConfig, role::RoleConfig};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Roles, agent,
     analyzer::{self, AnalyzerHandle},
-    broker, conservation,
+    broker, conservation, retention,
     store::{self, Access},
 };
 use crate::{
@@ -93,6 +93,11 @@ impl Pipeline {
         }
         if roles.transformer {
             pipeline.start_transformer(config)?;
+            let policy = Retention {
+                max_age: config.store.retention.max_age().map_err(anyhow::Error::msg)?,
+                max_bytes: config.store.retention.max_bytes().map_err(anyhow::Error::msg)?,
+            };
+            tokio::spawn(retention::keep(pipeline.store()?, policy, pipeline.shutdown.clone()));
         }
         if roles.analyzer {
             let (handle, role) = analyzer::role(pipeline.store()?, config, pipeline.shutdown.clone())?;

@@ -4,13 +4,14 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use rastro_store::{
-    Roll, Store,
+    Store, StoreError,
     elastic::{ElasticConfig, ElasticStore, Secret},
-    embedded::EmbeddedStore,
+    embedded::{EmbeddedConfig, EmbeddedStore},
 };
 
+use super::patience::patiently;
 use crate::{
-    config::{self, Config},
+    config::{Config, Roll},
     data_dir::DataDir,
 };
 
@@ -21,7 +22,7 @@ pub(crate) enum Access {
     Read,
     /// To change something of what is there, such as profiles and scores. Works beside roles that run.
     Change,
-    /// To fill it; it is made if it is not there.
+    /// To fill it, as a role: it is made if it is not there, and a server that does not answer is waited for.
     Fill,
 }
 
@@ -31,10 +32,33 @@ pub(crate) async fn open(
     data_dir: &DataDir,
     access: Access,
 ) -> anyhow::Result<Arc<dyn Store>> {
-    if !config.store.is_embedded() {
-        return Ok(Arc::new(ElasticStore::connect(elastic_config(config)).await?));
+    if config.store.is_embedded() {
+        return embedded(config, data_dir.clone(), access).await;
     }
-    embedded(data_dir.clone(), access).await
+    let connect = async || ElasticStore::connect(elastic_config(config)).await;
+    let store = match access {
+        Access::Read | Access::Change => connect().await?,
+        Access::Fill => patiently("elasticsearch", connect, StoreError::is_transient).await?,
+    };
+    Ok(Arc::new(store))
+}
+
+async fn embedded(config: &Config, data_dir: DataDir, access: Access) -> anyhow::Result<Arc<dyn Store>> {
+    let path = data_dir.store();
+    if access != Access::Fill
+        && !path.try_exists().with_context(|| format!("cannot look for `{}`", path.display()))?
+    {
+        bail!(
+            "nothing is stored in `{}` yet: `rastro replay FILE` or `rastro run` fills it (another folder: --data-dir)",
+            data_dir.root().display()
+        );
+    }
+    let settings = EmbeddedConfig { roll: roll(config), ..EmbeddedConfig::default() };
+    let opened = tokio::task::spawn_blocking(move || match access {
+        Access::Read => EmbeddedStore::open_read_only(&path),
+        Access::Change | Access::Fill => EmbeddedStore::open_with(&path, &settings),
+    });
+    Ok(Arc::new(opened.await??))
 }
 
 /// How to reach Elasticsearch.
@@ -49,10 +73,7 @@ pub(crate) fn elastic_config(config: &Config) -> ElasticConfig {
         api_key_file: path(&store.api_key_file),
         ca_file: path(&store.ca_file),
         prefix: store.prefix.clone(),
-        roll: match config.roll() {
-            config::Roll::ByTime(_) => Roll::ByTime,
-            config::Roll::Documents(documents) => Roll::Documents(documents),
-        },
+        roll: roll(config),
         bulk_bytes: store.bulk_bytes.0 as usize,
         bulk_concurrency: store.bulk_concurrency,
         replicas: store.replicas,
@@ -60,19 +81,9 @@ pub(crate) fn elastic_config(config: &Config) -> ElasticConfig {
     }
 }
 
-async fn embedded(data_dir: DataDir, access: Access) -> anyhow::Result<Arc<dyn Store>> {
-    let path = data_dir.store();
-    if access != Access::Fill
-        && !path.try_exists().with_context(|| format!("cannot look for `{}`", path.display()))?
-    {
-        bail!(
-            "nothing is stored in `{}` yet: `rastro replay FILE` or `rastro run` fills it (another folder: --data-dir)",
-            data_dir.root().display()
-        );
+fn roll(config: &Config) -> rastro_store::Roll {
+    match config.roll() {
+        Roll::ByTime(_) => rastro_store::Roll::ByTime,
+        Roll::Documents(documents) => rastro_store::Roll::Documents(documents),
     }
-    let opened = tokio::task::spawn_blocking(move || match access {
-        Access::Read => EmbeddedStore::open_read_only(&path),
-        Access::Change | Access::Fill => EmbeddedStore::open(&path),
-    });
-    Ok(Arc::new(opened.await??))
 }

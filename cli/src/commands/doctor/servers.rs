@@ -1,12 +1,13 @@
-//! The servers that are configured: Redis between shippers and transformers.
+//! The servers that are configured: Redis between shippers and transformers, Elasticsearch behind them.
 
 use rastro_broker::{
     RedisBroker,
     redis::{CheckLevel, RedisCheck},
 };
+use rastro_store::elastic::{ElasticStore, Finding, Gravity};
 
 use super::{Context, check::Check};
-use crate::roles::redis_config;
+use crate::roles::{redis_config, store::elastic_config};
 
 /// What there is to say of the Redis that is configured; nothing if none is.
 pub(super) async fn redis(context: &Context) -> Vec<Check> {
@@ -24,6 +25,26 @@ pub(super) async fn redis(context: &Context) -> Vec<Check> {
     };
     broker.close().await;
     checks
+}
+
+/// What there is to say of the Elasticsearch that is configured; nothing if none is.
+pub(super) async fn elasticsearch(context: &Context) -> Vec<Check> {
+    if context.config.store.is_embedded() {
+        return Vec::new();
+    }
+    let findings = ElasticStore::checks(elastic_config(&context.config)).await;
+    findings.iter().map(of_elasticsearch).collect()
+}
+
+fn of_elasticsearch(finding: &Finding) -> Check {
+    let name = match finding.subject {
+        "connection" => "elasticsearch",
+        "health" => "elasticsearch health",
+        "disk" => "elasticsearch disk",
+        "layout" => "elasticsearch layout",
+        other => other,
+    };
+    judged(name, finding.gravity == Gravity::Fine, finding.gravity == Gravity::Fault, &finding.message)
 }
 
 fn unreachable(name: &'static str, error: &dyn std::error::Error) -> Check {

@@ -148,22 +148,25 @@ fn queue(path: &Path, limit: u64) -> Check {
 /// The store and the profiles in it.
 pub(super) async fn store(context: &Context) -> Vec<Check> {
     const NAME: &str = "store";
-    if !context.data_dir.store().exists() {
+    if context.config.store.is_embedded() && !context.data_dir.store().exists() {
         return vec![Check::ok(NAME, "none yet: the first `rastro replay` or `rastro run` makes it")];
     }
     let store = match context.store_to_read().await {
         Ok(store) => store,
-        Err(error) => return vec![unusable(&error)],
+        Err(error) => return vec![unusable(context, &error)],
     };
     match look_into(store.as_ref()).await {
         Ok(checks) => checks,
-        Err(error) => vec![unusable(&error)],
+        Err(error) => vec![unusable(context, &error)],
     }
 }
 
-fn unusable(error: &anyhow::Error) -> Check {
-    let advice =
-        "bring the file back from a copy, or move it away and replay the recordings; nothing was changed";
+fn unusable(context: &Context, error: &anyhow::Error) -> Check {
+    let advice = if context.config.store.is_embedded() {
+        "bring the file back from a copy, or move it away and replay the recordings; nothing was changed"
+    } else {
+        "until then chunks wait in the queue, and in the end in the log files"
+    };
     Check::broken("store", format!("{error:#}"), advice)
 }
 

@@ -1,0 +1,30 @@
+//! Removing what has been kept for long enough.
+
+use std::{sync::Arc, time::Duration};
+
+use rastro_store::{Retention, Store};
+use tokio_util::sync::CancellationToken;
+
+/// How often ages and sizes are looked at.
+const INTERVAL: Duration = Duration::from_mins(5);
+
+/// Keeps the store within the policy until `shutdown`.
+pub(super) async fn keep(store: Arc<dyn Store>, policy: Retention, shutdown: CancellationToken) {
+    if policy.keeps_everything() {
+        return;
+    }
+    loop {
+        match store.retain(&policy).await {
+            Ok(report) if !report.removed.is_empty() => {
+                metrics::counter!("rastro_retention_indices_total").increment(report.removed.len() as u64);
+                tracing::info!(indices = ?report.removed, bytes = report.bytes, "removed what was kept for long enough");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "what is too old or too much cannot be removed now"),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+    }
+}
