@@ -246,5 +246,9 @@ fn is_transient(error: &anyhow::Error) -> bool {
 }
 
 fn is_superseded(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Superseded { .. }))
+    // An index that is gone between being listed and being read was removed by someone else: nothing to go on with either.
+    matches!(
+        error.downcast_ref::<StoreError>(),
+        Some(StoreError::Superseded { .. } | StoreError::NotFound { kind: "index", .. })
+    )
 }

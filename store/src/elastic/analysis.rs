@@ -17,7 +17,7 @@ use super::{
     Inner,
     bulk::{Action, Item, Outcome},
     documents::{damaged, source, time_text, to_bytes, to_text},
-    read::missing_index,
+    read::{Located, missing_index},
     schema::{Kind, Own},
 };
 use crate::{AlarmQuery, AnalysisBatch, ScoreQuery, StoreError, StoredScores, frames};
@@ -89,23 +89,6 @@ struct FramePart {
     frame: String,
 }
 
-/// Where a segment comes from.
-#[derive(Debug, Clone, Deserialize)]
-struct Origin {
-    #[serde(rename = "container.id")]
-    container: String,
-    #[serde(rename = "container.name", default)]
-    container_name: Option<String>,
-    #[serde(rename = "container.image.name", default)]
-    image: Option<String>,
-    #[serde(rename = "host.name")]
-    node: String,
-    #[serde(rename = "event.dataset")]
-    dataset: String,
-}
-
-const ORIGIN: &str = "container.id,container.name,container.image.name,host.name,event.dataset";
-
 #[derive(Debug, Deserialize)]
 struct AlarmDocument {
     rastro: AlarmPart,
@@ -150,36 +133,21 @@ impl Inner {
     }
 
     async fn score_items(&self, batch: &AnalysisBatch, items: &mut Vec<Item>) -> Result<(), StoreError> {
-        let places = self.places_of(&batch.index, batch.scores.iter().map(|scores| scores.segment)).await?;
-        let origins = self.origins(&batch.index, &batch.scores).await?;
-        let Some(dataset) = origins.values().next().map(|origin| origin.dataset.clone()) else {
+        let located = self.locate(&batch.index, batch.scores.iter().map(|scores| scores.segment)).await?;
+        let Some(dataset) = located.values().next().map(|located| located.origin.dataset.clone()) else {
             return Ok(());
         };
         self.ensure_index(&dataset, &batch.index, Kind::Anomaly).await?;
         let index = Kind::Anomaly.index(&batch.index);
         for scores in &batch.scores {
-            let (Some(origin), Some(&place)) = (origins.get(&scores.segment), places.get(&scores.segment))
-            else {
+            let Some(located) = located.get(&scores.segment) else {
                 return Err(missing_index(&batch.index));
             };
             for frame in &scores.frames {
-                items.push(frame_item(&index, batch, scores, frame, place, origin)?);
+                items.push(frame_item(&index, batch, scores, frame, located)?);
             }
         }
         Ok(())
-    }
-
-    /// Container and node of segments.
-    async fn origins(
-        &self,
-        index: &str,
-        scores: &[SegmentScores],
-    ) -> Result<HashMap<SegmentId, Origin>, StoreError> {
-        let mut ids: Vec<String> = scores.iter().map(|scores| scores.segment.to_string()).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let hits = self.client.get_many::<Origin>(index, &ids, ORIGIN).await?;
-        Ok(hits.into_iter().filter_map(|hit| Some((hit.id.parse().ok()?, hit.source))).collect())
     }
 
     fn alarm_item(&self, job: &str, alarm: &Alarm) -> Result<Item, StoreError> {
@@ -453,8 +421,7 @@ fn frame_item(
     batch: &AnalysisBatch,
     scores: &SegmentScores,
     frame: &FrameScore,
-    place: u64,
-    origin: &Origin,
+    located: &Located,
 ) -> Result<Item, StoreError> {
     let id = format!(
         "{} {} {} {} {}",
@@ -462,6 +429,7 @@ fn frame_item(
     );
     let single = SegmentScores { frames: vec![frame.clone()], ..without_frames(scores) };
     let bytes = frames::encode(&single).map_err(|error| damaged("score", &id, &error))?;
+    let origin = &located.origin;
     let finite = |value: f64| value.is_finite().then_some(value);
     let document = FrameDocument {
         timestamp: time_text(frame.start_ns),
@@ -469,13 +437,13 @@ fn frame_item(
         end: time_text(frame.end_ns),
         ingested: super::documents::now_text(),
         dataset: origin.dataset.clone(),
-        container: origin.container.clone(),
-        container_name: origin.container_name.clone(),
-        image: origin.image.clone(),
+        container: origin.container.id.clone(),
+        container_name: origin.container.name.clone(),
+        image: origin.container.image.clone(),
         node: origin.node.clone(),
         rastro: FramePart {
             segment: scores.segment,
-            place,
+            place: located.place,
             job: batch.job.clone(),
             index: batch.index.clone(),
             detector: scores.detector.clone(),

@@ -139,7 +139,10 @@ impl Client {
     ) -> Result<Answer, StoreError> {
         let mut failure = String::from("no node is left to ask");
         for node in self.in_turn() {
-            match node.send(method, path, query, &body, self.timeout).await {
+            let begun = Instant::now();
+            let sent = node.send(method, path, query, &body, self.timeout).await;
+            tracing::trace!(?method, path, milliseconds = begun.elapsed().as_millis() as u64, "asked");
+            match sent {
                 Ok(answer) if !matches!(answer.status, 502..=504) => {
                     *node.absence.lock().unwrap_or_else(PoisonError::into_inner) = None;
                     return Ok(answer);

@@ -6,12 +6,13 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use elasticsearch::http::Method;
-use rastro_model::{Segment, SegmentId};
+use rastro_model::{Container, Segment, SegmentId};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -33,30 +34,56 @@ const LARGEST_PAGE: usize = 1_000;
 /// Calls that a segment holds about, for the size of a page.
 const USUAL_CALLS: usize = 2_000;
 
-/// Places that are remembered for the scores that follow.
-const MAX_PLACES: usize = 262_144;
+/// Segments that are remembered for the scores that follow.
+const MAX_LOCATED: usize = 262_144;
 
 /// What is remembered of reading.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    /// Up to which number everything in an index is visible.
+    /// Up to which number everything in an index is visible; by the index's own identity, since one may be removed and made anew.
     visible: Mutex<HashMap<String, u64>>,
     /// What `wait_for_segments` has seen: the number of documents taken, by index.
-    told: Mutex<HashMap<String, i64>>,
-    /// Places of the segments read last.
-    places: Mutex<HashMap<SegmentId, u64>>,
+    told: Mutex<HashMap<String, Progress>>,
+    /// The segments read last.
+    located: Mutex<HashMap<SegmentId, Located>>,
+}
+
+/// Where a segment lies and comes from.
+#[derive(Debug, Clone)]
+pub(super) struct Located {
+    pub(super) place: u64,
+    pub(super) origin: Arc<Origin>,
+}
+
+/// Whose calls a segment holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) dataset: String,
+    pub(super) node: String,
+    pub(super) container: Container,
+}
+
+/// How far an index is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Progress {
+    identity: String,
+    /// Number up to which everything is done; −1 if there is nothing yet.
+    checkpoint: i64,
 }
 
 impl Inner {
     /// Numbers up to which everything is done, by index; −1 for an index that holds nothing.
-    async fn checkpoints(&self, index: &str) -> Result<HashMap<String, i64>, StoreError> {
+    async fn progress(&self, index: &str) -> Result<HashMap<String, Progress>, StoreError> {
         let path = format!("/{}/_stats/docs", encode(index));
         let query = [
             ("level", "shards"),
-            ("filter_path", "indices.*.shards.*.seq_no.global_checkpoint,indices.*.shards.*.routing.primary"),
+            (
+                "filter_path",
+                "indices.*.uuid,indices.*.shards.*.seq_no.global_checkpoint,indices.*.shards.*.routing.primary",
+            ),
         ];
         let answer: Option<Value> = self.client.json_if_found(Method::Get, &path, &query, Body::None).await?;
-        let mut checkpoints = HashMap::new();
+        let mut progress = HashMap::new();
         let indices = answer.as_ref().and_then(|answer| answer["indices"].as_object());
         for (name, index) in indices.into_iter().flatten() {
             let copies = index["shards"].as_object().into_iter().flat_map(|shards| shards.values());
@@ -67,10 +94,11 @@ impl Inner {
                 .filter_map(|copy| copy["seq_no"]["global_checkpoint"].as_i64())
                 .min();
             if let Some(checkpoint) = checkpoint {
-                checkpoints.insert(name.clone(), checkpoint);
+                let identity = index["uuid"].as_str().unwrap_or_default().to_owned();
+                progress.insert(name.clone(), Progress { identity, checkpoint });
             }
         }
-        Ok(checkpoints)
+        Ok(progress)
     }
 
     pub(super) async fn segments(
@@ -80,26 +108,26 @@ impl Inner {
         max_calls: usize,
         columns: Columns,
     ) -> Result<Vec<StoredSegment>, StoreError> {
-        let checkpoints = self.checkpoints(index).await?;
-        let Some(&checkpoint) = checkpoints.get(index) else {
+        let Some(Progress { identity, checkpoint }) = self.progress(index).await?.remove(index) else {
             return Err(missing_index(index));
         };
         // `after` is the number of the last one read, plus one: the number of the next.
-        let Ok(checkpoint) = u64::try_from(checkpoint) else { return Ok(Vec::new()) };
-        if checkpoint < after {
+        let next = i64::try_from(after).unwrap_or(i64::MAX);
+        if checkpoint + 1 < next {
+            // Its numbers have begun again, so this is not the index that was read.
+            return Err(missing_index(index));
+        }
+        if checkpoint < next {
             return Ok(Vec::new());
         }
+        let checkpoint = checkpoint.cast_unsigned();
         let is_visible = {
             let visible = self.reading.visible.lock().unwrap_or_else(PoisonError::into_inner);
-            visible.get(index).is_some_and(|&visible| visible >= checkpoint)
+            visible.get(&identity).is_some_and(|&visible| visible >= checkpoint)
         };
         if !is_visible {
             self.client.refresh(index).await?;
-            self.reading
-                .visible
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(index.to_owned(), checkpoint);
+            self.reading.visible.lock().unwrap_or_else(PoisonError::into_inner).insert(identity, checkpoint);
         }
         let size = max_calls.div_ceil(USUAL_CALLS).clamp(SMALLEST_PAGE, LARGEST_PAGE);
         let leave_out: &[&str] = match columns {
@@ -123,32 +151,52 @@ impl Inner {
             calls += hit.source.rastro.calls.max(1) as usize;
             page.push(StoredSegment { place, segment: hit.source.segment(&hit.id, &hit.index)? });
         }
-        self.remember_places(&page);
+        self.remember(&page);
         Ok(page)
     }
 
-    fn remember_places(&self, page: &[StoredSegment]) {
-        let mut places = self.reading.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if places.len() + page.len() > MAX_PLACES {
-            places.clear();
+    fn remember(&self, page: &[StoredSegment]) {
+        let mut located = self.reading.located.lock().unwrap_or_else(PoisonError::into_inner);
+        if located.len() + page.len() > MAX_LOCATED {
+            located.clear();
         }
-        places.extend(page.iter().map(|stored| (stored.segment.id, stored.place)));
+        // Neighbours are most often of one container.
+        let mut latest: Option<Arc<Origin>> = None;
+        for StoredSegment { place, segment } in page {
+            let is_same = |origin: &&Arc<Origin>| {
+                origin.dataset == segment.dataset
+                    && origin.node == segment.node
+                    && origin.container == segment.container
+            };
+            let origin = latest.as_ref().filter(is_same).map_or_else(
+                || {
+                    Arc::new(Origin {
+                        dataset: segment.dataset.clone(),
+                        node: segment.node.clone(),
+                        container: segment.container.clone(),
+                    })
+                },
+                Arc::clone,
+            );
+            latest = Some(Arc::clone(&origin));
+            located.insert(segment.id, Located { place: *place, origin });
+        }
     }
 
-    /// Places of segments of an index.
-    pub(super) async fn places_of(
+    /// Where segments of an index lie, and whose calls they hold.
+    pub(super) async fn locate(
         &self,
         index: &str,
         segments: impl Iterator<Item = SegmentId>,
-    ) -> Result<HashMap<SegmentId, u64>, StoreError> {
+    ) -> Result<HashMap<SegmentId, Located>, StoreError> {
         let mut found = HashMap::new();
         let mut missing = Vec::new();
         {
-            let places = self.reading.places.lock().unwrap_or_else(PoisonError::into_inner);
+            let located = self.reading.located.lock().unwrap_or_else(PoisonError::into_inner);
             for segment in segments {
-                match places.get(&segment) {
-                    Some(&place) => {
-                        found.insert(segment, place);
+                match located.get(&segment) {
+                    Some(known) => {
+                        found.insert(segment, known.clone());
                     }
                     None => missing.push(segment),
                 }
@@ -157,17 +205,16 @@ impl Inner {
         missing.sort_unstable_by_key(|id| (id.stream, id.start, id.part));
         missing.dedup();
         let ids: Vec<String> = missing.iter().map(ToString::to_string).collect();
-        for hit in self.client.get_many::<Value>(index, &ids, "rastro.part").await? {
+        for hit in self.client.get_many::<StoredOrigin>(index, &ids, StoredOrigin::MEMBERS).await? {
             if let Ok(id) = hit.id.parse() {
-                found.insert(id, hit.sequence + 1);
+                let origin = Arc::new(hit.source.into());
+                found.insert(id, Located { place: hit.sequence + 1, origin });
             }
         }
-        for id in missing {
-            if !found.contains_key(&id) {
-                return Err(missing_segment(id));
-            }
+        match missing.into_iter().find(|id| !found.contains_key(id)) {
+            Some(id) => Err(missing_segment(id)),
+            None => Ok(found),
         }
-        Ok(found)
     }
 
     pub(super) async fn segment(&self, id: SegmentId) -> Result<Segment, StoreError> {
@@ -221,13 +268,13 @@ impl Inner {
     pub(super) async fn wait_for_segments(&self, wait: Duration) {
         let deadline = Instant::now() + wait;
         loop {
-            match self.checkpoints(&self.alias(Kind::Segments)).await {
-                Ok(checkpoints) => {
+            match self.progress(&self.alias(Kind::Segments)).await {
+                Ok(progress) => {
                     let mut told = self.reading.told.lock().unwrap_or_else(PoisonError::into_inner);
-                    let is_new = checkpoints.iter().any(|(index, checkpoint)| {
-                        told.get(index).is_none_or(|told| told < checkpoint) && *checkpoint >= 0
+                    let is_new = progress.iter().any(|(index, progress)| {
+                        progress.checkpoint >= 0 && told.get(index) != Some(progress)
                     });
-                    *told = checkpoints;
+                    *told = progress;
                     if is_new {
                         return;
                     }
@@ -258,5 +305,31 @@ fn missing_segment(id: SegmentId) -> StoreError {
         kind: "segment",
         name: id.to_string(),
         hint: "its dataset may have been deleted; `rastro datasets` lists what there is",
+    }
+}
+
+/// The members of a segment's document that say whose calls it holds.
+#[derive(Debug, Deserialize)]
+struct StoredOrigin {
+    #[serde(rename = "container.id")]
+    container: String,
+    #[serde(rename = "container.name", default)]
+    container_name: Option<String>,
+    #[serde(rename = "container.image.name", default)]
+    image: Option<String>,
+    #[serde(rename = "host.name")]
+    node: String,
+    #[serde(rename = "event.dataset")]
+    dataset: String,
+}
+
+impl StoredOrigin {
+    const MEMBERS: &str = "container.id,container.name,container.image.name,host.name,event.dataset";
+}
+
+impl From<StoredOrigin> for Origin {
+    fn from(stored: StoredOrigin) -> Self {
+        let StoredOrigin { container, container_name, image, node, dataset } = stored;
+        Self { dataset, node, container: Container { id: container, name: container_name, image } }
     }
 }
