@@ -16,12 +16,10 @@ use rastro_analyzer::{
         gaussian_mixture::GaussianMixture,
         isolation_forest::IsolationForest,
         local_calibration::{HeldOutFrame, LocalCalibration, mean_p_value},
-        logistic_regression::LogisticRegression,
         nearest_frames::NearestFrames,
         one_class_svm::OneClassSvm,
         principal_components::PrincipalComponents,
-        random_forest::RandomForest,
-        supervised::{Labelled, cross_validated},
+        supervised::{LEARNERS, Labelled, cross_validated},
     },
 };
 
@@ -99,7 +97,7 @@ fn main() {
         models.push((
             "gaussian mixture 10, 8",
             Box::new(move || {
-                let model = GaussianMixture::fit(sample, order, weighting, 10, 8, 0);
+                let model = GaussianMixture::fit(sample, order, weighting, (10, 8), 0);
                 Box::new(move |calls| model.score(calls))
             }),
         ));
@@ -113,7 +111,7 @@ fn main() {
         models.push((
             "isolation forest 200, 256",
             Box::new(move || {
-                let model = IsolationForest::fit(sample, order, weighting, 200, 256, 0);
+                let model = IsolationForest::fit(sample, order, weighting, (200, 256), 0);
                 Box::new(move |calls| model.score(calls))
             }),
         ));
@@ -180,28 +178,12 @@ fn supervised(normal: &[Trace], attack: &[Trace]) {
         .map(|trace| (trace.as_slice(), false))
         .chain(attack.iter().map(|trace| (trace.as_slice(), true)))
         .collect();
-    for order in [1, 2] {
+    for learner in LEARNERS {
         let begin = Instant::now();
-        let scores = cross_validated(&labelled, 10, 0, |seen| {
-            let model = RandomForest::fit(seen, order, 100, 0);
-            move |calls: &[u16]| model.score(calls)
-        });
+        let scores = cross_validated(&labelled, 10, 0, 2, &learner.learn);
         let spent = begin.elapsed().as_secs_f64();
-        report(
-            &format!("random forest 1..{order} ({spent:.1} s)"),
-            &scores[..normal.len()],
-            &scores[normal.len()..],
-        );
-        for penalty in [0.1, 1.0] {
-            let begin = Instant::now();
-            let scores = cross_validated(&labelled, 10, 0, |seen| {
-                let model = LogisticRegression::fit(seen, order, penalty);
-                move |calls: &[u16]| model.score(calls)
-            });
-            let spent = begin.elapsed().as_secs_f64();
-            let name = format!("logistic regression 1..{order} {penalty} ({spent:.1} s)");
-            report(&name, &scores[..normal.len()], &scores[normal.len()..]);
-        }
+        let (of_normal, of_attack) = scores.split_at(normal.len());
+        report(&format!("{} ({spent:.1} s)", learner.title), of_normal, of_attack);
     }
 }
 

@@ -74,6 +74,15 @@ pub static DETECTORS: &[DetectorInfo] = &[
     crate::context::CONTEXT,
     crate::graph::INFO,
     crate::ensemble::INFO,
+    crate::vector::one_class_svm::INFO,
+    crate::vector::nearest_frames::SETS,
+    crate::vector::nearest_frames::FREQUENCIES,
+    crate::vector::nearest_frames::TF_IDF,
+    crate::vector::principal_components::INFO,
+    crate::vector::gaussian_mixture::INFO,
+    crate::vector::cluster_centres::INFO,
+    crate::vector::density_clusters::INFO,
+    crate::vector::isolation_forest::INFO,
 ];
 
 const _: () = assert!(

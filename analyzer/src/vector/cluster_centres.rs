@@ -3,17 +3,56 @@
 //! (L. Portnoy, E. Eskin, S. Stolfo, "Intrusion detection with unlabeled data using clustering", DMSA 2001.) Centres are found by
 //! `linfa-clustering`, beginning with k-means++.
 
+use super::{
+    dense::{DenseSpace, squared_distance},
+    feature_space::Weighting,
+    frame_sample::{FrameSample, MAX_FRAMES},
+};
+use crate::{
+    alphabet::Symbol,
+    fitted::{Combination, Fitted, Fitting, FrameModel, Member},
+    registry::{DetectorInfo, ParameterInfo},
+};
 use linfa::{DatasetBase, ParamGuard, traits::Fit};
 use linfa_clustering::KMeans;
 use rand_xoshiro::{Xoshiro256Plus, rand_core::SeedableRng};
-use serde::{Deserialize, Serialize};
 
-use super::{
-    dense::{DenseSpace, is_matrix, squared_distance},
-    feature_space::{FeatureSpaceContent, Weighting},
-    frame_sample::{FrameSample, MAX_FRAMES},
+/// Decides about everything that is left to chance.
+const SEED: u64 = 0;
+
+/// Its line of the table.
+pub(crate) const INFO: DetectorInfo = DetectorInfo {
+    name: "kmeans",
+    title: "k-means",
+    description: "Distance to the nearest of a few centres of normal frames (Portnoy, Eskin and Stolfo 2001).",
+    parameters: &[
+        ParameterInfo::whole("n", 1, (1, 4)).about("longest n-gram, calls"),
+        ParameterInfo::whole("k", 32, (1, MAX_CENTRES)).about("centres"),
+    ],
+    window: |_| 0,
+    create: |spec| Fitted::create(spec, &FITTING),
+    decode: |spec, bytes, alphabet| Fitted::decode(spec, &FITTING, bytes, alphabet),
 };
-use crate::alphabet::Symbol;
+
+static FITTING: Fitting = Fitting {
+    members: &[Member {
+        scores: &["k-means"],
+        fit: |spec, sample| {
+            let (n, centres) = (spec.whole("n"), spec.whole("k"));
+            Box::new(ClusterCentres::fit(sample, n, Weighting::Set, centres, SEED))
+        },
+    }],
+    combination: Combination::Single,
+    scale: super::DISTANCE,
+    frames: 4096,
+    folds: 5,
+};
+
+impl FrameModel for ClusterCentres {
+    fn scores(&self, calls: &[Symbol], scores: &mut Vec<f64>) {
+        scores.push(self.score(calls));
+    }
+}
 
 /// Most centres.
 pub const MAX_CENTRES: u32 = 256;
@@ -25,13 +64,6 @@ const MAX_STEPS: u64 = 100;
 #[derive(Debug, Clone)]
 pub struct ClusterCentres {
     space: DenseSpace,
-    centres: Vec<Vec<f64>>,
-}
-
-/// Centres as bytes hold them.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct ClusterCentresContent {
-    space: FeatureSpaceContent,
     centres: Vec<Vec<f64>>,
 }
 
@@ -69,25 +101,5 @@ impl ClusterCentres {
             .map(|centre| squared_distance(centre, &point.coordinates))
             .fold(f64::INFINITY, f64::min);
         if nearest.is_finite() { (nearest + point.unknown).sqrt() } else { 1.0 }
-    }
-
-    /// For bytes.
-    pub fn to_content(&self) -> ClusterCentresContent {
-        ClusterCentresContent { space: self.space.to_content(), centres: self.centres.clone() }
-    }
-
-    /// From bytes; the error says what is wrong.
-    pub fn from_content(
-        content: ClusterCentresContent,
-        order: u32,
-        weighting: Weighting,
-        alphabet: usize,
-    ) -> Result<Self, String> {
-        let space = DenseSpace::from_content(content.space, order, weighting, alphabet)?;
-        let centres = content.centres;
-        if centres.len() > MAX_CENTRES as usize || !is_matrix(&centres, centres.len(), space.dimensions()) {
-            return Err("its centres do not match its features, or are no numbers".to_owned());
-        }
-        Ok(Self { space, centres })
     }
 }

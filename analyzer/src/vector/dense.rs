@@ -3,7 +3,7 @@
 use ndarray::Array2;
 
 use super::{
-    feature_space::{FeatureSpace, FeatureSpaceContent, Weighting},
+    feature_space::{FeatureSpace, Weighting},
     frame_sample::FrameSample,
 };
 use crate::alphabet::Symbol;
@@ -63,33 +63,9 @@ impl DenseSpace {
         }
         matrix
     }
-
-    /// For bytes.
-    pub fn to_content(&self) -> FeatureSpaceContent {
-        self.space.to_content()
-    }
-
-    /// From bytes; the error says what is wrong.
-    pub fn from_content(
-        content: FeatureSpaceContent,
-        order: u32,
-        weighting: Weighting,
-        alphabet: usize,
-    ) -> Result<Self, String> {
-        let space = FeatureSpace::from_content(content, order, weighting, alphabet)?;
-        if space.dimensions() > MAX_COORDINATES {
-            return Err("it has too many coordinates".to_owned());
-        }
-        Ok(Self { space })
-    }
 }
 
 /// Squared distance of coordinates.
 pub(crate) fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum()
-}
-
-/// Whether there are `rows` rows of `columns` finite numbers.
-pub(crate) fn is_matrix(rows: &[Vec<f64>], count: usize, columns: usize) -> bool {
-    rows.len() == count && rows.iter().all(|row| row.len() == columns && row.iter().all(|x| x.is_finite()))
 }

@@ -5,17 +5,56 @@
 //! large spatial databases with noise", KDD 1996). How near neighbours must be follows from the training data: a quantile of the distances to
 //! the k-th neighbour. Clusters are found by `linfa-clustering`.
 
+use super::{
+    dense::{DenseSpace, squared_distance},
+    feature_space::Weighting,
+    frame_sample::FrameSample,
+};
+use crate::{
+    alphabet::Symbol,
+    fitted::{Combination, Fitted, Fitting, FrameModel, Member},
+    registry::{DetectorInfo, ParameterInfo},
+};
 use linfa::{ParamGuard, traits::Transformer};
 use linfa_clustering::Dbscan;
 use ndarray::Array2;
-use serde::{Deserialize, Serialize};
 
-use super::{
-    dense::{DenseSpace, is_matrix, squared_distance},
-    feature_space::{FeatureSpaceContent, Weighting},
-    frame_sample::{FrameSample, MAX_FRAMES},
+/// Its line of the table.
+pub(crate) const INFO: DetectorInfo = DetectorInfo {
+    name: "dbscan",
+    title: "DBSCAN",
+    description: "Distance to the nearest normal frame that lies in a crowd (Ester et al. 1996).",
+    parameters: &[
+        ParameterInfo::whole("n", 1, (1, 4)).about("longest n-gram, calls"),
+        ParameterInfo::whole("neighbours", 4, (1, 64)).about("frames that make a crowd"),
+        ParameterInfo::real("quantile", 0.75, (0.1, 1.0)).about(
+            "share of normal frames that have so many neighbours at the distance that follows from it",
+        ),
+    ],
+    window: |_| 0,
+    create: |spec| Fitted::create(spec, &FITTING),
+    decode: |spec, bytes, alphabet| Fitted::decode(spec, &FITTING, bytes, alphabet),
 };
-use crate::alphabet::Symbol;
+
+static FITTING: Fitting = Fitting {
+    members: &[Member {
+        scores: &["DBSCAN"],
+        fit: |spec, sample| {
+            let (neighbours, quantile) = (spec.whole("neighbours"), spec.value("quantile"));
+            Box::new(DensityClusters::fit(sample, spec.whole("n"), Weighting::Set, neighbours, quantile))
+        },
+    }],
+    combination: Combination::Single,
+    scale: super::DISTANCE,
+    frames: MAX_CLUSTERED,
+    folds: 5,
+};
+
+impl FrameModel for DensityClusters {
+    fn scores(&self, calls: &[Symbol], scores: &mut Vec<f64>) {
+        scores.push(self.score(calls));
+    }
+}
 
 /// Most frames that neighbours are searched among: the effort grows with their square.
 pub const MAX_CLUSTERED: usize = 2048;
@@ -24,13 +63,6 @@ pub const MAX_CLUSTERED: usize = 2048;
 #[derive(Debug, Clone)]
 pub struct DensityClusters {
     space: DenseSpace,
-    frames: Vec<Vec<f64>>,
-}
-
-/// Frames as bytes hold them.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct DensityClustersContent {
-    space: FeatureSpaceContent,
     frames: Vec<Vec<f64>>,
 }
 
@@ -80,26 +112,6 @@ impl DensityClusters {
     /// Number of frames that lie in crowds.
     pub fn crowded(&self) -> usize {
         self.frames.len()
-    }
-
-    /// For bytes.
-    pub fn to_content(&self) -> DensityClustersContent {
-        DensityClustersContent { space: self.space.to_content(), frames: self.frames.clone() }
-    }
-
-    /// From bytes; the error says what is wrong.
-    pub fn from_content(
-        content: DensityClustersContent,
-        order: u32,
-        weighting: Weighting,
-        alphabet: usize,
-    ) -> Result<Self, String> {
-        let space = DenseSpace::from_content(content.space, order, weighting, alphabet)?;
-        let frames = content.frames;
-        if frames.len() > MAX_FRAMES || !is_matrix(&frames, frames.len(), space.dimensions()) {
-            return Err("its frames do not match its features, or are no numbers".to_owned());
-        }
-        Ok(Self { space, frames })
     }
 }
 

@@ -3,10 +3,8 @@
 //! Grams that training never saw have no dimension, but they have a share of the vector's length: a frame full of new grams is far
 //! from everything, as it should be, although none of its new grams has a coordinate.
 
-use serde::{Deserialize, Serialize};
-
 use super::{
-    features::{Gram, gram_counts, is_gram},
+    features::{Gram, gram_counts},
     frame_sample::FrameSample,
     gram_table::GramTable,
 };
@@ -16,7 +14,7 @@ use crate::alphabet::Symbol;
 pub const MAX_DIMENSIONS: usize = 1 << 20;
 
 /// How often a gram occurs in a frame becomes its coordinate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weighting {
     /// Whether it occurs.
     Set,
@@ -33,23 +31,10 @@ pub struct FeatureSpace {
     order: u32,
     weighting: Weighting,
     grams: Vec<Gram>,
-    /// Training frames that have each gram.
-    frames_with: Vec<u32>,
-    frames: u32,
     /// Weight of each gram, and of one that is unknown.
     weights: Vec<f32>,
     unknown_weight: f32,
     table: GramTable,
-}
-
-/// A space as bytes hold it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct FeatureSpaceContent {
-    order: u32,
-    weighting: Weighting,
-    grams: Vec<Gram>,
-    frames_with: Vec<u32>,
-    frames: u32,
 }
 
 /// A frame in a space, of length 1 together with what the space does not know.
@@ -93,61 +78,15 @@ impl FeatureSpace {
             counted.truncate(limit);
         }
         counted.sort_unstable();
-        let (grams, frames_with) = counted.into_iter().unzip();
-        Self::new(FeatureSpaceContent {
-            order,
-            weighting,
-            grams,
-            frames_with,
-            frames: sample.distinct() as u32,
-        })
-    }
-
-    fn new(content: FeatureSpaceContent) -> Self {
-        let FeatureSpaceContent { order, weighting, grams, frames_with, frames } = content;
+        let frames = sample.distinct() as f64;
         let weight = |with: u32| match weighting {
             Weighting::Set | Weighting::Frequency => 1.0,
-            Weighting::TfIdf => (((1.0 + f64::from(frames)) / (1.0 + f64::from(with))).ln() + 1.0) as f32,
+            Weighting::TfIdf => (((1.0 + frames) / (1.0 + f64::from(with))).ln() + 1.0) as f32,
         };
-        let weights = frames_with.iter().map(|&with| weight(with)).collect();
+        let weights = counted.iter().map(|&(_, with)| weight(with)).collect();
+        let grams: Vec<Gram> = counted.into_iter().map(|(gram, _)| gram).collect();
         let table = GramTable::new(&grams);
-        Self { order, weighting, grams, frames_with, frames, weights, unknown_weight: weight(0), table }
-    }
-
-    /// For bytes.
-    pub fn to_content(&self) -> FeatureSpaceContent {
-        FeatureSpaceContent {
-            order: self.order,
-            weighting: self.weighting,
-            grams: self.grams.clone(),
-            frames_with: self.frames_with.clone(),
-            frames: self.frames,
-        }
-    }
-
-    /// From bytes, if they are of this order and weighting; the error says what is wrong.
-    pub fn from_content(
-        content: FeatureSpaceContent,
-        order: u32,
-        weighting: Weighting,
-        alphabet: usize,
-    ) -> Result<Self, String> {
-        if (content.order, content.weighting) != (order, weighting) {
-            return Err("its features are not those of its parameters".to_owned());
-        }
-        if content.grams.len() > MAX_DIMENSIONS || content.grams.len() != content.frames_with.len() {
-            return Err("it has too many features, or counts that do not match".to_owned());
-        }
-        let is_ascending = content.grams.is_sorted_by(|a, b| a < b);
-        if !is_ascending || !content.grams.iter().all(|&gram| is_gram(gram, order, alphabet)) {
-            return Err(
-                "its features are not ascending, or of calls that the profile does not know".to_owned()
-            );
-        }
-        if content.frames_with.iter().any(|&with| with == 0 || with > content.frames) {
-            return Err("a feature occurs in no frame or in more than there are".to_owned());
-        }
-        Ok(Self::new(content))
+        Self { order, weighting, grams, weights, unknown_weight: weight(0), table }
     }
 
     /// Number of dimensions.
@@ -232,9 +171,6 @@ mod tests {
             let known: f64 = vector.dot(&vector);
             prop_assert!((known + f64::from(vector.unknown) - 1.0).abs() < 1e-5);
             prop_assert!(vector.entries.is_sorted_by(|a, b| a.0 < b.0));
-            let again = FeatureSpace::from_content(space.to_content(), order, weighting, 4).unwrap();
-            prop_assert_eq!(again.vector(&probe), vector);
-            prop_assert!(FeatureSpace::from_content(space.to_content(), order, weighting, 0).is_err());
         }
     }
 

@@ -4,19 +4,58 @@
 //! directions (M. E. Tipping, C. M. Bishop, "Mixtures of probabilistic principal component analyzers", Neural Computation 11, 1999, with
 //! one subspace for all). The score is the negative logarithm of the density. The mixture is fitted by `linfa-clustering`.
 
+use super::{
+    feature_space::Weighting,
+    frame_sample::FrameSample,
+    principal_components::{MAX_COMPONENTS, PrincipalComponents},
+};
+use crate::{
+    alphabet::Symbol,
+    fitted::{Combination, Fitted, Fitting, FrameModel, Member},
+    registry::{DetectorInfo, ParameterInfo},
+};
 use linfa::{DatasetBase, ParamGuard, traits::Fit};
 use linfa_clustering::GaussianMixtureModel;
 use ndarray::Array2;
 use rand_xoshiro::{Xoshiro256Plus, rand_core::SeedableRng};
-use serde::{Deserialize, Serialize};
 
-use super::{
-    dense::is_matrix,
-    feature_space::Weighting,
-    frame_sample::FrameSample,
-    principal_components::{PrincipalComponents, PrincipalComponentsContent},
+/// Decides about everything that is left to chance.
+const SEED: u64 = 0;
+
+/// Its line of the table.
+pub(crate) const INFO: DetectorInfo = DetectorInfo {
+    name: "gmm",
+    title: "Mixture of Gaussians",
+    description: "How improbable a frame is if normal frames are scattered around a few centres (Tipping and Bishop 1999).",
+    parameters: &[
+        ParameterInfo::whole("n", 1, (1, 4)).about("longest n-gram, calls"),
+        ParameterInfo::whole("components", 10, (1, MAX_COMPONENTS)).about("main directions"),
+        ParameterInfo::whole("gaussians", 8, (1, MAX_GAUSSIANS)).about("kinds of normal frames"),
+    ],
+    window: |_| 0,
+    create: |spec| Fitted::create(spec, &FITTING),
+    decode: |spec, bytes, alphabet| Fitted::decode(spec, &FITTING, bytes, alphabet),
 };
-use crate::alphabet::Symbol;
+
+static FITTING: Fitting = Fitting {
+    members: &[Member {
+        scores: &["mixture of Gaussians"],
+        fit: |spec, sample| {
+            let size = (spec.whole("components"), spec.whole("gaussians"));
+            Box::new(GaussianMixture::fit(sample, spec.whole("n"), Weighting::Set, size, SEED))
+        },
+    }],
+    combination: Combination::Single,
+    scale: super::NATS,
+    frames: 4096,
+    folds: 5,
+};
+
+impl FrameModel for GaussianMixture {
+    fn scores(&self, calls: &[Symbol], scores: &mut Vec<f64>) {
+        scores.push(self.score(calls));
+    }
+}
 
 /// Most Gaussians.
 pub const MAX_GAUSSIANS: u32 = 64;
@@ -45,22 +84,13 @@ struct Gaussian {
     constant: f64,
 }
 
-/// A mixture as bytes hold it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct GaussianMixtureContent {
-    components: PrincipalComponentsContent,
-    gaussians: Vec<(Vec<f64>, Vec<Vec<f64>>, f64)>,
-    noise: f64,
-}
-
 impl GaussianMixture {
-    /// Fits at most `gaussians` in the subspace of `components` directions. The same sample and seed give the same mixture.
+    /// Fits at most so many Gaussians in the subspace of so many components. The same sample and seed give the same mixture.
     pub fn fit(
         sample: &FrameSample,
         order: u32,
         weighting: Weighting,
-        components: u32,
-        gaussians: u32,
+        (components, gaussians): (u32, u32),
         seed: u64,
     ) -> Self {
         let components = PrincipalComponents::fit(sample, order, weighting, components);
@@ -78,7 +108,7 @@ impl GaussianMixture {
         Self { components, gaussians, noise }
     }
 
-    /// Negative logarithm of the density.
+    /// Negative logarithm of the density, less that of the densest points that there can be.
     pub fn score(&self, calls: &[Symbol]) -> f64 {
         let (coordinates, left) = self.components.project(&self.components.space().point(calls));
         let logarithms: Vec<f64> =
@@ -89,46 +119,10 @@ impl GaussianMixture {
         } else {
             0.0
         };
-        left / (2.0 * self.noise) - inside
-    }
-
-    /// For bytes.
-    pub fn to_content(&self) -> GaussianMixtureContent {
-        let parts =
-            |gaussian: &Gaussian| (gaussian.centre.clone(), gaussian.whitening.clone(), gaussian.constant);
-        GaussianMixtureContent {
-            components: self.components.to_content(),
-            gaussians: self.gaussians.iter().map(parts).collect(),
-            noise: self.noise,
-        }
-    }
-
-    /// From bytes; the error says what is wrong.
-    pub fn from_content(
-        content: GaussianMixtureContent,
-        order: u32,
-        weighting: Weighting,
-        alphabet: usize,
-    ) -> Result<Self, String> {
-        let components = PrincipalComponents::from_content(content.components, order, weighting, alphabet)?;
-        let count = components.count();
-        let is_noise = content.noise.is_finite() && content.noise > 0.0;
-        if content.gaussians.len() > MAX_GAUSSIANS as usize || !is_noise {
-            return Err("it has too many Gaussians, or a noise that is none".to_owned());
-        }
-        let mut gaussians = Vec::with_capacity(content.gaussians.len());
-        for (centre, whitening, constant) in content.gaussians {
-            let is_triangle = whitening.len() == count
-                && whitening
-                    .iter()
-                    .enumerate()
-                    .all(|(place, row)| row.len() == place + 1 && row.iter().all(|value| value.is_finite()));
-            if !is_matrix(std::slice::from_ref(&centre), 1, count) || !is_triangle || !constant.is_finite() {
-                return Err("a Gaussian does not match its components, or is no numbers".to_owned());
-            }
-            gaussians.push(Gaussian { centre, whitening, constant });
-        }
-        Ok(Self { components, gaussians, noise: content.noise })
+        // The densest points that there can be have 0.
+        let peak = self.gaussians.iter().map(|gaussian| gaussian.constant.exp()).sum::<f64>();
+        let densest = if peak > 0.0 { peak.ln() } else { 0.0 };
+        (left / (2.0 * self.noise) + densest - inside).max(0.0)
     }
 }
 

@@ -6,15 +6,55 @@
 //! Random cuts find what lies *outside*. A frame that does less than normal ones lies in their midst: on ADFA-LD, whose attacks make few
 //! different calls, it does no better than the length of a trace would.
 
-use serde::{Deserialize, Serialize};
-
 use super::{
     decision_tree::{DecisionTree, Random},
     dense::{DenseSpace, Point},
-    feature_space::{FeatureSpaceContent, Weighting},
+    feature_space::Weighting,
     frame_sample::{FrameSample, MAX_FRAMES},
 };
-use crate::alphabet::Symbol;
+use crate::{
+    alphabet::Symbol,
+    fitted::{Combination, Fitted, Fitting, FrameModel, Member},
+    registry::{DetectorInfo, ParameterInfo},
+};
+
+/// Decides about everything that is left to chance.
+const SEED: u64 = 0;
+
+/// Its line of the table.
+pub(crate) const INFO: DetectorInfo = DetectorInfo {
+    name: "iforest",
+    title: "Isolation forest",
+    description: "How few random cuts set a frame apart from normal ones (Liu, Ting and Zhou 2008).",
+    parameters: &[
+        ParameterInfo::whole("n", 1, (1, 4)).about("longest n-gram, calls"),
+        ParameterInfo::whole("trees", 200, (1, MAX_TREES)).about("trees"),
+        ParameterInfo::whole("frames", 256, (2, MAX_FRAMES_A_TREE)).about("frames that a tree is grown from"),
+    ],
+    window: |_| 0,
+    create: |spec| Fitted::create(spec, &FITTING),
+    decode: |spec, bytes, alphabet| Fitted::decode(spec, &FITTING, bytes, alphabet),
+};
+
+static FITTING: Fitting = Fitting {
+    members: &[Member {
+        scores: &["isolation forest"],
+        fit: |spec, sample| {
+            let size = (spec.whole("trees"), spec.whole("frames"));
+            Box::new(IsolationForest::fit(sample, spec.whole("n"), Weighting::Set, size, SEED))
+        },
+    }],
+    combination: Combination::Single,
+    scale: super::DISTANCE,
+    frames: 4096,
+    folds: 5,
+};
+
+impl FrameModel for IsolationForest {
+    fn scores(&self, calls: &[Symbol], scores: &mut Vec<f64>) {
+        scores.push(self.score(calls));
+    }
+}
 
 /// Most trees.
 pub const MAX_TREES: u32 = 1000;
@@ -35,22 +75,13 @@ pub struct IsolationForest {
     usual: f64,
 }
 
-/// A forest as bytes hold it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct IsolationForestContent {
-    space: FeatureSpaceContent,
-    trees: Vec<DecisionTree>,
-    usual: f64,
-}
-
 impl IsolationForest {
-    /// Grows `trees` trees from `frames_a_tree` frames each. The same sample and seed give the same forest.
+    /// Grows so many trees from so many frames each. The same sample and seed give the same forest.
     pub fn fit(
         sample: &FrameSample,
         order: u32,
         weighting: Weighting,
-        trees: u32,
-        frames_a_tree: u32,
+        (trees, frames_a_tree): (u32, u32),
         seed: u64,
     ) -> Self {
         let space = DenseSpace::of(sample, order, weighting);
@@ -81,31 +112,6 @@ impl IsolationForest {
         let depth: f64 = self.trees.iter().map(|tree| f64::from(tree.value(&coordinates))).sum();
         let isolated = (-depth / self.trees.len() as f64 / self.usual).exp2();
         isolated + (1.0 - isolated) * point.unknown
-    }
-
-    /// For bytes.
-    pub fn to_content(&self) -> IsolationForestContent {
-        IsolationForestContent {
-            space: self.space.to_content(),
-            trees: self.trees.clone(),
-            usual: self.usual,
-        }
-    }
-
-    /// From bytes; the error says what is wrong.
-    pub fn from_content(
-        content: IsolationForestContent,
-        order: u32,
-        weighting: Weighting,
-        alphabet: usize,
-    ) -> Result<Self, String> {
-        let space = DenseSpace::from_content(content.space, order, weighting, alphabet)?;
-        let IsolationForestContent { trees, usual, .. } = content;
-        let are_sound = trees.iter().all(|tree| tree.is_sound(space.dimensions()));
-        if trees.len() > MAX_TREES as usize || !are_sound || !(1.0..=64.0).contains(&usual) {
-            return Err("its trees are too many, or do not end".to_owned());
-        }
-        Ok(Self { space, trees, usual })
     }
 }
 

@@ -6,8 +6,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::supervised::{CountSpace, CountSpaceContent, Labelled, MAX_FEATURES};
+use super::supervised::{CountSpace, CountSpaceContent, LabelModel, Labelled, LearnerInfo, MAX_FEATURES};
 use crate::alphabet::Symbol;
+
+/// Its line of the table.
+pub(crate) const LEARNER: LearnerInfo = LearnerInfo {
+    name: "logistic",
+    title: "Logistic regression",
+    description: "Every call speaks for or against an attack, by as much as the labels say (Lin, Weng and Keerthi 2008).",
+    learn: |traces, _| Box::new(LogisticRegression::fit(traces, 1, 1.0)),
+};
 
 /// Steps of Newton's method.
 const MAX_STEPS: usize = 50;
@@ -73,6 +81,12 @@ impl LogisticRegression {
             return Err("its weights do not match its features, or are no numbers".to_owned());
         }
         Ok(Self { space, weights })
+    }
+}
+
+impl LabelModel for LogisticRegression {
+    fn score(&self, calls: &[Symbol]) -> f64 {
+        self.score(calls)
     }
 }
 

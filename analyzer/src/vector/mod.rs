@@ -15,8 +15,10 @@
 //! | `decision_tree` | what forests are made of |
 //! | `call_mix`, `local_calibration` | p-values among frames that behave alike, and their mean |
 //!
-//! All models are used alike: learn frames into a [`frame_sample::FrameSample`], `fit` to it, `score` a frame's calls (higher is
-//! stranger). `to_content` and `from_content` are what bytes hold, checked when it comes back.
+//! Models that learn what is normal are fitted to a [`frame_sample::FrameSample`] and give a frame's calls a score: the higher, the stranger.
+//! Each has its line of the table of detectors in its file; `fitted` makes a detector of anything that can fit and score.
+
+use crate::detector::RawScale;
 
 pub mod call_mix;
 pub mod cluster_centres;
@@ -39,3 +41,30 @@ mod properties;
 pub mod random_forest;
 pub mod smo;
 pub mod supervised;
+
+/// The scale of distances, which go from 0 to 1 or a little beyond.
+pub(crate) const DISTANCE: RawScale = RawScale {
+    units: 16_384,
+    name: "of the way to where nothing is shared with normal frames",
+    least_mean_excess: 0.02,
+    least_threshold: 0.05,
+    highest_threshold: 1.0,
+};
+
+/// The scale of what has a border: 1 is the border, 2 where nothing is shared with what is normal.
+pub(crate) const OUTSIDE: RawScale = RawScale {
+    units: 16_384,
+    name: "times as far out as the border",
+    least_mean_excess: 0.02,
+    least_threshold: 1.0,
+    highest_threshold: 2.0,
+};
+
+/// The scale of logarithms of probabilities.
+pub(crate) const NATS: RawScale = RawScale {
+    units: 16,
+    name: "nats",
+    least_mean_excess: 1.0,
+    least_threshold: 5.0,
+    highest_threshold: 4000.0,
+};

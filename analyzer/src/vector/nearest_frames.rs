@@ -8,14 +8,106 @@
 //! Distances to all training frames are found together, gram by gram, from lists of the frames that have each gram: exact, and cheap
 //! because frames share few grams.
 
-use serde::{Deserialize, Serialize};
-
 use super::{
-    feature_space::{FeatureSpace, FeatureSpaceContent, MAX_DIMENSIONS, SparseVector, Weighting},
+    feature_space::{FeatureSpace, MAX_DIMENSIONS, SparseVector, Weighting},
     features::Gram,
     frame_sample::FrameSample,
 };
-use crate::alphabet::Symbol;
+use crate::{
+    alphabet::Symbol,
+    fitted::{Combination, Fitted, Fitting, FrameModel, Member},
+    registry::{DetectorInfo, ParameterInfo},
+};
+
+/// Its line of the table.
+pub(crate) const SETS: DetectorInfo = DetectorInfo {
+    name: "knn",
+    title: "Nearest neighbour on sets",
+    description: "Distance of the set of n-grams in a frame to the nearest sets of normal frames (Ramaswamy, Rastogi and Shim 2000; Liao and Vemuri 2002).",
+    parameters: &[
+        ParameterInfo::whole("n", 1, (1, 4)).about("longest n-gram, calls"),
+        ParameterInfo::whole("k", 1, (1, 64)).about("neighbours whose distance counts"),
+    ],
+    window: |_| 0,
+    create: |spec| Fitted::create(spec, &SETS_FITTING),
+    decode: |spec, bytes, alphabet| Fitted::decode(spec, &SETS_FITTING, bytes, alphabet),
+};
+
+static SETS_FITTING: Fitting = Fitting {
+    members: &[Member {
+        scores: &["nearest neighbour"],
+        fit: |spec, sample| {
+            let (n, k) = (spec.whole("n"), spec.whole("k"));
+            Box::new(NearestFrames::fit(sample, n, Weighting::Set, k))
+        },
+    }],
+    combination: Combination::Single,
+    scale: super::DISTANCE,
+    frames: 4096,
+    folds: 5,
+};
+
+impl FrameModel for NearestFrames {
+    fn scores(&self, calls: &[Symbol], scores: &mut Vec<f64>) {
+        scores.push(self.score(calls));
+    }
+}
+
+/// Its line of the table.
+pub(crate) const FREQUENCIES: DetectorInfo = DetectorInfo {
+    name: "knnfreq",
+    title: "Nearest neighbour on frequencies",
+    description: "Angle between the frequencies of n-grams in a frame and those of the nearest normal frames (Liao and Vemuri 2002).",
+    parameters: &[
+        ParameterInfo::whole("n", 1, (1, 4)).about("longest n-gram, calls"),
+        ParameterInfo::whole("k", 1, (1, 64)).about("neighbours whose distance counts"),
+    ],
+    window: |_| 0,
+    create: |spec| Fitted::create(spec, &FREQUENCIES_FITTING),
+    decode: |spec, bytes, alphabet| Fitted::decode(spec, &FREQUENCIES_FITTING, bytes, alphabet),
+};
+
+static FREQUENCIES_FITTING: Fitting = Fitting {
+    members: &[Member {
+        scores: &["nearest neighbour by frequency"],
+        fit: |spec, sample| {
+            let (n, k) = (spec.whole("n"), spec.whole("k"));
+            Box::new(NearestFrames::fit(sample, n, Weighting::Frequency, k))
+        },
+    }],
+    combination: Combination::Single,
+    scale: super::DISTANCE,
+    frames: 4096,
+    folds: 5,
+};
+
+/// Its line of the table.
+pub(crate) const TF_IDF: DetectorInfo = DetectorInfo {
+    name: "tfidf",
+    title: "n-gram frequencies (TF-IDF)",
+    description: "Angle between the n-grams of a frame, weighted by how often they occur in it and in how few normal frames, and those of the nearest normal frames (Salton and Buckley 1988; Liao and Vemuri 2002).",
+    parameters: &[
+        ParameterInfo::whole("n", 1, (1, 4)).about("longest n-gram, calls"),
+        ParameterInfo::whole("k", 1, (1, 64)).about("neighbours whose distance counts"),
+    ],
+    window: |_| 0,
+    create: |spec| Fitted::create(spec, &TF_IDF_FITTING),
+    decode: |spec, bytes, alphabet| Fitted::decode(spec, &TF_IDF_FITTING, bytes, alphabet),
+};
+
+static TF_IDF_FITTING: Fitting = Fitting {
+    members: &[Member {
+        scores: &["n-gram frequencies"],
+        fit: |spec, sample| {
+            let (n, k) = (spec.whole("n"), spec.whole("k"));
+            Box::new(NearestFrames::fit(sample, n, Weighting::TfIdf, k))
+        },
+    }],
+    combination: Combination::Single,
+    scale: super::DISTANCE,
+    frames: 4096,
+    folds: 5,
+};
 
 /// Normal frames as vectors, equal ones once.
 #[derive(Debug, Clone)]
@@ -27,16 +119,6 @@ pub struct NearestFrames {
     /// For each dimension: the frames that have it, with their coordinates.
     postings: Vec<Vec<(u32, f32)>>,
 }
-
-/// Normal frames as bytes hold them.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct NearestFramesContent {
-    space: FeatureSpaceContent,
-    frames: Vec<FrameContent>,
-}
-
-/// One normal frame: dimensions with coordinates, the share that is unknown, and how often it occurred.
-type FrameContent = (Vec<(u32, f32)>, f32, u64);
 
 /// The nearest normal frame of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,38 +222,6 @@ impl NearestFrames {
         };
         products.iter().enumerate().map(distance).collect()
     }
-
-    /// For bytes.
-    pub fn to_content(&self) -> NearestFramesContent {
-        let frame = |(vector, count): &(SparseVector, u64)| (vector.entries.clone(), vector.unknown, *count);
-        NearestFramesContent {
-            space: self.space.to_content(),
-            frames: self.frames.iter().map(frame).collect(),
-        }
-    }
-
-    /// From bytes; the error says what is wrong.
-    pub fn from_content(
-        content: NearestFramesContent,
-        order: u32,
-        weighting: Weighting,
-        neighbours: u32,
-        alphabet: usize,
-    ) -> Result<Self, String> {
-        let space = FeatureSpace::from_content(content.space, order, weighting, alphabet)?;
-        let mut frames = Vec::with_capacity(content.frames.len());
-        for (entries, unknown, count) in content.frames {
-            let are_known = entries.iter().all(|&(dimension, value)| {
-                (dimension as usize) < space.dimensions() && (0.0..=1.001).contains(&value)
-            });
-            let is_ascending = entries.is_sorted_by(|a, b| a.0 < b.0);
-            if !are_known || !is_ascending || !(0.0..=1.0).contains(&unknown) || count == 0 {
-                return Err("a frame has features that are not there, not ascending, or no shares".to_owned());
-            }
-            frames.push((SparseVector { entries, unknown }, count));
-        }
-        Ok(Self::new(space, weighting, neighbours, frames))
-    }
 }
 
 #[cfg(test)]
@@ -219,7 +269,7 @@ mod tests {
         }
 
         #[test]
-        fn scores_survive_storage_and_do_not_depend_on_the_order_of_training(
+        fn scores_do_not_depend_on_the_order_of_training(
             frames in proptest::collection::vec(proptest::collection::vec(0u16..6, 1..12), 1..15),
             probe in proptest::collection::vec(0u16..8, 1..20),
             neighbours in 1u32..5,
@@ -232,11 +282,6 @@ mod tests {
             backwards.reverse();
             let other = NearestFrames::fit(&sample(&backwards), 2, weighting, neighbours);
             prop_assert_eq!(other.score(&probe).to_bits(), score.to_bits());
-            let bytes = postcard::to_stdvec(&model.to_content()).unwrap();
-            let content = postcard::from_bytes(&bytes).unwrap();
-            let again = NearestFrames::from_content(content, 2, weighting, neighbours, 6).unwrap();
-            prop_assert_eq!(again.score(&probe).to_bits(), score.to_bits());
-            prop_assert_eq!(again.nearest(&probe), model.nearest(&probe));
         }
     }
 

@@ -4,17 +4,53 @@
 //! vary most (M.-L. Shyu, S.-C. Chen, K. Sarinnapakorn, L. Chang, "A novel anomaly detection scheme based on principal component
 //! classifier", ICDM 2003). Components are found by `linfa-reduction`; scoring is ours, since a profile must be checked when it is read.
 
+use super::{
+    dense::{DenseSpace, Point},
+    feature_space::Weighting,
+    frame_sample::{FrameSample, MAX_FRAMES},
+};
+use crate::{
+    alphabet::Symbol,
+    fitted::{Combination, Fitted, Fitting, FrameModel, Member},
+    registry::{DetectorInfo, ParameterInfo},
+};
 use linfa::{DatasetBase, traits::Fit};
 use linfa_reduction::Pca;
 use ndarray::Array2;
-use serde::{Deserialize, Serialize};
 
-use super::{
-    dense::{DenseSpace, Point, is_matrix},
-    feature_space::{FeatureSpaceContent, Weighting},
-    frame_sample::{FrameSample, MAX_FRAMES},
+/// Its line of the table.
+pub(crate) const INFO: DetectorInfo = DetectorInfo {
+    name: "pca",
+    title: "Principal components",
+    description: "What is left of a frame outside the subspace in which normal frames vary most (Shyu et al. 2003).",
+    parameters: &[
+        ParameterInfo::whole("n", 1, (1, 4)).about("longest n-gram, calls"),
+        ParameterInfo::whole("components", 10, (1, MAX_COMPONENTS)).about("main directions"),
+    ],
+    window: |_| 0,
+    create: |spec| Fitted::create(spec, &FITTING),
+    decode: |spec, bytes, alphabet| Fitted::decode(spec, &FITTING, bytes, alphabet),
 };
-use crate::alphabet::Symbol;
+
+static FITTING: Fitting = Fitting {
+    members: &[Member {
+        scores: &["principal components"],
+        fit: |spec, sample| {
+            let (n, components) = (spec.whole("n"), spec.whole("components"));
+            Box::new(PrincipalComponents::fit(sample, n, Weighting::Set, components))
+        },
+    }],
+    combination: Combination::Single,
+    scale: super::DISTANCE,
+    frames: 4096,
+    folds: 5,
+};
+
+impl FrameModel for PrincipalComponents {
+    fn scores(&self, calls: &[Symbol], scores: &mut Vec<f64>) {
+        scores.push(self.score(calls));
+    }
+}
 
 /// Most components.
 pub const MAX_COMPONENTS: u32 = 64;
@@ -25,14 +61,6 @@ pub struct PrincipalComponents {
     space: DenseSpace,
     mean: Vec<f64>,
     /// Unit vectors, orthogonal to one another.
-    components: Vec<Vec<f64>>,
-}
-
-/// Directions as bytes hold them.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct PrincipalComponentsContent {
-    space: FeatureSpaceContent,
-    mean: Vec<f64>,
     components: Vec<Vec<f64>>,
 }
 
@@ -75,34 +103,6 @@ impl PrincipalComponents {
     /// Number of directions.
     pub(crate) fn count(&self) -> usize {
         self.components.len()
-    }
-
-    /// For bytes.
-    pub fn to_content(&self) -> PrincipalComponentsContent {
-        PrincipalComponentsContent {
-            space: self.space.to_content(),
-            mean: self.mean.clone(),
-            components: self.components.clone(),
-        }
-    }
-
-    /// From bytes; the error says what is wrong.
-    pub fn from_content(
-        content: PrincipalComponentsContent,
-        order: u32,
-        weighting: Weighting,
-        alphabet: usize,
-    ) -> Result<Self, String> {
-        let space = DenseSpace::from_content(content.space, order, weighting, alphabet)?;
-        let PrincipalComponentsContent { mean, components, .. } = content;
-        let columns = space.dimensions();
-        if components.len() > MAX_COMPONENTS as usize || !is_matrix(&components, components.len(), columns) {
-            return Err("its components do not match its features, or are no numbers".to_owned());
-        }
-        if !is_matrix(std::slice::from_ref(&mean), 1, columns) {
-            return Err("its mean does not match its features, or is no number".to_owned());
-        }
-        Ok(Self { space, mean, components })
     }
 }
 

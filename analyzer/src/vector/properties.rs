@@ -1,7 +1,6 @@
 //! What all models over points have in common, proved for each of them.
 
 use proptest::prelude::*;
-use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     cluster_centres::ClusterCentres, density_clusters::DensityClusters, feature_space::Weighting,
@@ -10,7 +9,7 @@ use super::{
 };
 use crate::alphabet::Symbol;
 
-const ALPHABET: usize = 6;
+const ALPHABET: u16 = 6;
 
 fn sample(frames: &[Vec<Symbol>]) -> FrameSample {
     let mut sample = FrameSample::new(1, 4096);
@@ -27,23 +26,14 @@ fn workload(frames: u16) -> Vec<Vec<Symbol>> {
         .collect()
 }
 
-/// Holds for a model with these ways to fit it, to score with it, to store it and to read it.
-fn check<Model, Content: Serialize + DeserializeOwned>(
-    fit: impl Fn(&FrameSample) -> Model,
-    score: impl Fn(&Model, &[Symbol]) -> f64,
-    to_content: impl Fn(&Model) -> Content,
-    from_content: impl Fn(Content, usize) -> Result<Model, String>,
-) {
+/// Holds for a model with these ways to fit it and to score with it.
+fn check<Model>(fit: impl Fn(&FrameSample) -> Model, score: impl Fn(&Model, &[Symbol]) -> f64) {
     let config = ProptestConfig::with_cases(24);
-    let frames = proptest::collection::vec(proptest::collection::vec(0u16..ALPHABET as u16, 1..25), 0..40);
+    let frames = proptest::collection::vec(proptest::collection::vec(0u16..ALPHABET, 1..25), 0..40);
     let probe = proptest::collection::vec(0u16..9, 0..30);
     proptest!(config, |(mut frames in frames, probe in probe)| {
-        let model = fit(&sample(&frames));
-        let expected = score(&model, &probe);
-        prop_assert!(expected.is_finite());
-        let bytes = postcard::to_stdvec(&to_content(&model)).unwrap();
-        let again = from_content(postcard::from_bytes(&bytes).unwrap(), ALPHABET).unwrap();
-        prop_assert_eq!(score(&again, &probe).to_bits(), expected.to_bits());
+        let expected = score(&fit(&sample(&frames)), &probe);
+        prop_assert!(expected.is_finite() && expected >= 0.0, "{}", expected);
         frames.reverse();
         prop_assert_eq!(score(&fit(&sample(&frames)), &probe).to_bits(), expected.to_bits());
     });
@@ -53,49 +43,33 @@ fn check<Model, Content: Serialize + DeserializeOwned>(
     let highest = normal.iter().map(|frame| score(&model, frame)).fold(f64::NEG_INFINITY, f64::max);
     let of_strange = score(&model, &strange);
     assert!(of_strange > highest, "{of_strange} {highest}");
-    assert!(from_content(to_content(&model), 1).is_err(), "calls that the profile does not know");
 }
 
 #[test]
 fn principal_components_keep_what_they_promise() {
     for weighting in [Weighting::Set, Weighting::Frequency, Weighting::TfIdf] {
-        check(
-            |sample| PrincipalComponents::fit(sample, 2, weighting, 4),
-            PrincipalComponents::score,
-            PrincipalComponents::to_content,
-            |content, alphabet| PrincipalComponents::from_content(content, 2, weighting, alphabet),
-        );
+        check(|sample| PrincipalComponents::fit(sample, 2, weighting, 4), PrincipalComponents::score);
     }
 }
 
 #[test]
 fn a_gaussian_mixture_keeps_what_it_promises() {
-    check(
-        |sample| GaussianMixture::fit(sample, 2, Weighting::Set, 4, 3, 7),
-        GaussianMixture::score,
-        GaussianMixture::to_content,
-        |content, alphabet| GaussianMixture::from_content(content, 2, Weighting::Set, alphabet),
-    );
+    check(|sample| GaussianMixture::fit(sample, 2, Weighting::Set, (4, 3), 7), GaussianMixture::score);
 }
 
 #[test]
 fn cluster_centres_keep_what_they_promise() {
-    check(
-        |sample| ClusterCentres::fit(sample, 2, Weighting::Set, 4, 7),
-        ClusterCentres::score,
-        ClusterCentres::to_content,
-        |content, alphabet| ClusterCentres::from_content(content, 2, Weighting::Set, alphabet),
-    );
+    check(|sample| ClusterCentres::fit(sample, 2, Weighting::Set, 4, 7), ClusterCentres::score);
 }
 
 #[test]
 fn density_clusters_keep_what_they_promise() {
-    check(
-        |sample| DensityClusters::fit(sample, 2, Weighting::Set, 3, 0.75),
-        DensityClusters::score,
-        DensityClusters::to_content,
-        |content, alphabet| DensityClusters::from_content(content, 2, Weighting::Set, alphabet),
-    );
+    check(|sample| DensityClusters::fit(sample, 2, Weighting::Set, 3, 0.75), DensityClusters::score);
+}
+
+#[test]
+fn an_isolation_forest_keeps_what_it_promises() {
+    check(|sample| IsolationForest::fit(sample, 2, Weighting::Set, (20, 64), 7), IsolationForest::score);
 }
 
 #[test]
@@ -107,14 +81,4 @@ fn a_lonely_frame_of_training_does_not_make_its_like_normal() {
     let model = DensityClusters::fit(&sample(&frames), 2, Weighting::Set, 3, 0.75);
     assert!((1.0..2.0).contains(&model.score(&lonely)), "{}", model.score(&lonely));
     assert!(model.score(&frames[0]) < 1e-6);
-}
-
-#[test]
-fn an_isolation_forest_keeps_what_it_promises() {
-    check(
-        |sample| IsolationForest::fit(sample, 2, Weighting::Set, 20, 64, 7),
-        IsolationForest::score,
-        IsolationForest::to_content,
-        |content, alphabet| IsolationForest::from_content(content, 2, Weighting::Set, alphabet),
-    );
 }

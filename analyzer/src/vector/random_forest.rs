@@ -7,9 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     decision_tree::{DecisionTree, MAX_NODES, Random},
-    supervised::{CountSpace, CountSpaceContent, Labelled, MAX_FEATURES},
+    supervised::{CountSpace, CountSpaceContent, LabelModel, Labelled, LearnerInfo, MAX_FEATURES},
 };
 use crate::alphabet::Symbol;
+
+/// Its line of the table.
+pub(crate) const LEARNER: LearnerInfo = LearnerInfo {
+    name: "forest",
+    title: "Random forest",
+    description: "100 trees that each learned from other traces and looked at other calls vote (Breiman 2001).",
+    learn: |traces, seed| Box::new(RandomForest::fit(traces, 1, 100, seed)),
+};
 
 /// Most trees.
 pub const MAX_TREES: u32 = 1000;
@@ -67,6 +75,12 @@ impl RandomForest {
             return Err("its trees are too many, or do not end".to_owned());
         }
         Ok(Self { space, trees })
+    }
+}
+
+impl LabelModel for RandomForest {
+    fn score(&self, calls: &[Symbol]) -> f64 {
+        self.score(calls)
     }
 }
 
@@ -183,7 +197,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::vector::supervised::cross_validated;
+    use crate::vector::supervised::{cross_validated, folds_of};
 
     fn traces() -> Vec<(Vec<Symbol>, bool)> {
         (0..120u16)
@@ -203,10 +217,13 @@ mod tests {
     fn traces_that_were_not_seen_are_told_apart() {
         let traces = traces();
         let traces = borrowed(&traces);
-        let scores = cross_validated(&traces, 5, 1, |seen| {
-            let forest = RandomForest::fit(seen, 2, 30, 1);
-            move |calls: &[Symbol]| forest.score(calls)
-        });
+        let scores = |cores| {
+            cross_validated(&traces, 5, 1, cores, &|seen, seed| {
+                Box::new(RandomForest::fit(seen, 2, 30, seed))
+            })
+        };
+        assert_eq!(scores(1), scores(3));
+        let scores = scores(2);
         for (score, (_, is_attack)) in scores.iter().zip(&traces) {
             assert_eq!(*score > 0.5, *is_attack);
         }
@@ -217,14 +234,11 @@ mod tests {
         let traces = vec![(vec![1, 2], true); 4];
         let others: Vec<(Vec<Symbol>, bool)> = (3..9).map(|call| (vec![call], false)).collect();
         let all = [traces, others].concat();
-        let seen_twins = std::cell::Cell::new(0);
-        cross_validated(&borrowed(&all), 3, 1, |seen| {
-            let twins = seen.iter().filter(|trace| trace.1).count();
-            assert!(twins == 0 || twins == 4);
-            seen_twins.set(seen_twins.get() + usize::from(twins == 0));
-            |_: &[Symbol]| 0.0
-        });
-        assert_eq!(seen_twins.get(), 1);
+        let folds = folds_of(&borrowed(&all), 3, 1);
+        assert!(folds[..4].iter().all(|fold| *fold == folds[0]));
+        let sizes: Vec<usize> =
+            (0..3).map(|fold| folds[4..].iter().filter(|of| **of == fold).count()).collect();
+        assert_eq!(sizes, [2, 2, 2]);
     }
 
     proptest! {

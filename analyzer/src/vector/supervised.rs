@@ -4,9 +4,13 @@
 //! learner that sees attacks, so nothing is made equal in length.
 //!
 //! How good such a learner is can only be said of traces that it did not see: [`cross_validated`] divides *distinct* traces into folds, so
-//! that copies of one trace never lie on both sides.
+//! that copies of one trace never lie on both sides. [`LEARNERS`] is the table of what can learn so; it stands beside the table of detectors,
+//! because a profile, which knows normal work only, cannot hold what was learned from attacks.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -104,16 +108,33 @@ impl CountSpace {
     }
 }
 
-/// A score for each trace, given by a learner that saw neither the trace nor a copy of it. `learn` is given the traces to learn from and
-/// gives what scores. The division depends on the seed and the traces only.
-pub fn cross_validated<'trace, Score: Fn(&[Symbol]) -> f64>(
-    traces: &[Labelled<'trace>],
-    folds: usize,
-    seed: u64,
-    learn: impl Fn(&[Labelled<'trace>]) -> Score,
-) -> Vec<f64> {
-    let folds = folds.max(2);
-    // Each kind of label is dealt out by itself, so that every fold has its share of attacks.
+/// A learner from labels.
+#[derive(Debug)]
+pub struct LearnerInfo {
+    /// Name.
+    pub name: &'static str,
+    /// Name for people.
+    pub title: &'static str,
+    /// What it does and where it comes from.
+    pub description: &'static str,
+    /// Learns from traces; the same traces in the same order and the same seed give the same scores.
+    pub learn: fn(&[Labelled<'_>], u64) -> Box<dyn LabelModel>,
+}
+
+/// What was learned from labels.
+pub trait LabelModel: std::fmt::Debug + Send + Sync {
+    /// How much a trace looks like an attack: the higher, the more.
+    fn score(&self, calls: &[Symbol]) -> f64;
+}
+
+/// Learns from traces, with a seed.
+pub type Learn = dyn Fn(&[Labelled<'_>], u64) -> Box<dyn LabelModel> + Sync;
+
+/// Every learner.
+pub static LEARNERS: &[LearnerInfo] = &[super::random_forest::LEARNER, super::logistic_regression::LEARNER];
+
+/// The fold of each trace. Copies of a trace share one; each label is dealt out by itself, so that every fold has its share of attacks.
+pub fn folds_of(traces: &[Labelled<'_>], folds: usize, seed: u64) -> Vec<usize> {
     let mut fold_of = rustc_hash::FxHashMap::<&[Symbol], usize>::default();
     for label in [false, true] {
         let of_label = traces.iter().filter(|trace| trace.1 == label).map(|trace| trace.0);
@@ -121,19 +142,50 @@ pub fn cross_validated<'trace, Score: Fn(&[Symbol]) -> f64>(
         let count = distinct.len();
         Random::new(seed, u64::from(label)).draw(&mut distinct, count);
         for (place, trace) in distinct.into_iter().enumerate() {
-            // What is in both sets stays where the first put it.
-            fold_of.entry(trace).or_insert(place % folds);
+            // What has both labels stays where the first put it.
+            fold_of.entry(trace).or_insert(place % folds.max(1));
         }
     }
+    traces.iter().map(|trace| fold_of.get(trace.0).copied().unwrap_or_default()).collect()
+}
+
+/// A score for each trace, given by a learner that saw neither the trace nor a copy of it. The result depends on the traces and the seed
+/// only, not on the number of cores.
+pub fn cross_validated(
+    traces: &[Labelled<'_>],
+    folds: usize,
+    seed: u64,
+    cores: usize,
+    learn: &Learn,
+) -> Vec<f64> {
+    let folds = folds.max(2);
+    let fold_of = folds_of(traces, folds, seed);
+    let one_fold = |fold: usize| -> Vec<(usize, f64)> {
+        let seen = traces.iter().zip(&fold_of).filter(|(_, of)| **of != fold).map(|(trace, _)| *trace);
+        let model = learn(&seen.collect::<Vec<_>>(), seed);
+        let held_out = traces.iter().zip(&fold_of).enumerate().filter(|(_, (_, of))| **of == fold);
+        held_out.map(|(place, (trace, _))| (place, model.score(trace.0))).collect()
+    };
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut scored = Vec::new();
+        loop {
+            let fold = next.fetch_add(1, Ordering::Relaxed);
+            if fold >= folds {
+                return scored;
+            }
+            scored.extend(one_fold(fold));
+        }
+    };
     let mut scores = vec![0.0; traces.len()];
-    for fold in 0..folds {
-        let (held_out, seen): (Vec<usize>, Vec<usize>) =
-            (0..traces.len()).partition(|&trace| fold_of.get(traces[trace].0) == Some(&fold));
-        let seen: Vec<Labelled<'trace>> = seen.into_iter().map(|trace| traces[trace]).collect();
-        let score = learn(&seen);
-        for trace in held_out {
-            scores[trace] = score(traces[trace].0);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores.clamp(1, folds)).map(|_| scope.spawn(worker)).collect();
+        for worker in workers {
+            match worker.join() {
+                Ok(scored) => scored.into_iter().for_each(|(place, score)| scores[place] = score),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
         }
-    }
+    });
     scores
 }

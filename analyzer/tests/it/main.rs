@@ -9,4 +9,5 @@ mod profiles;
 mod recordings;
 mod scoring;
 mod support;
+mod vector;
 mod webshop;
