@@ -4,7 +4,7 @@
 //! `linfa-clustering`, beginning with k-means++.
 
 use super::{
-    dense::{DenseSpace, squared_distance},
+    dense::{DenseSpace, Landmarks},
     feature_space::Weighting,
     frame_sample::{FrameSample, MAX_FRAMES},
 };
@@ -15,6 +15,7 @@ use crate::{
 };
 use linfa::{DatasetBase, ParamGuard, traits::Fit};
 use linfa_clustering::KMeans;
+use ndarray::Array2;
 use rand_xoshiro::{Xoshiro256Plus, rand_core::SeedableRng};
 
 /// Decides about everything that is left to chance.
@@ -64,7 +65,7 @@ const MAX_STEPS: u64 = 100;
 #[derive(Debug, Clone)]
 pub struct ClusterCentres {
     space: DenseSpace,
-    centres: Vec<Vec<f64>>,
+    centres: Landmarks,
 }
 
 impl ClusterCentres {
@@ -73,33 +74,27 @@ impl ClusterCentres {
         let space = DenseSpace::of(sample, order, weighting);
         let matrix = space.matrix(sample, MAX_FRAMES);
         let count = (centres.clamp(1, MAX_CENTRES) as usize).min(matrix.nrows());
+        let rows =
+            |matrix: &Array2<f64>| matrix.rows().into_iter().map(|row| row.to_vec()).collect::<Vec<_>>();
         // With as many centres as frames there is nothing to find.
-        if count == matrix.nrows() || space.dimensions() == 0 {
-            let centres = matrix.rows().into_iter().map(|row| row.to_vec()).collect();
-            return Self { space, centres };
-        }
-        let parameters = KMeans::params_with_rng(count, Xoshiro256Plus::seed_from_u64(seed))
-            .n_runs(1)
-            .max_n_iterations(MAX_STEPS)
-            .tolerance(1e-4)
-            .check();
-        let dataset = DatasetBase::from(matrix);
-        let fitted = parameters.ok().and_then(|parameters| parameters.fit(&dataset).ok());
-        let centres = match fitted {
-            Some(fitted) => fitted.centroids().rows().into_iter().map(|row| row.to_vec()).collect(),
-            None => Vec::new(),
+        let centres = if count == matrix.nrows() || space.dimensions() == 0 {
+            rows(&matrix)
+        } else {
+            let parameters = KMeans::params_with_rng(count, Xoshiro256Plus::seed_from_u64(seed))
+                .n_runs(1)
+                .max_n_iterations(MAX_STEPS)
+                .tolerance(1e-4)
+                .check();
+            let dataset = DatasetBase::from(matrix);
+            let fitted = parameters.ok().and_then(|parameters| parameters.fit(&dataset).ok());
+            fitted.map(|fitted| rows(fitted.centroids())).unwrap_or_default()
         };
+        let centres = Landmarks::new(&centres, space.dimensions());
         Self { space, centres }
     }
 
     /// Distance to the nearest centre.
     pub fn score(&self, calls: &[Symbol]) -> f64 {
-        let point = self.space.point(calls);
-        let nearest = self
-            .centres
-            .iter()
-            .map(|centre| squared_distance(centre, &point.coordinates))
-            .fold(f64::INFINITY, f64::min);
-        if nearest.is_finite() { (nearest + point.unknown).sqrt() } else { 1.0 }
+        self.centres.nearest(&self.space.features().vector(calls))
     }
 }

@@ -3,7 +3,7 @@
 use ndarray::Array2;
 
 use super::{
-    feature_space::{FeatureSpace, Weighting},
+    feature_space::{FeatureSpace, SparseVector, Weighting},
     frame_sample::FrameSample,
 };
 use crate::alphabet::Symbol;
@@ -65,7 +65,79 @@ impl DenseSpace {
     }
 }
 
-/// Squared distance of coordinates.
-pub(crate) fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum()
+/// Points to find the nearest of.
+///
+/// Frames have few of all grams, so inner products are summed gram by gram over all points at once, from columns that lie together in
+/// memory.
+#[derive(Debug, Clone)]
+pub struct Landmarks {
+    /// For each dimension the coordinates of all points.
+    columns: Vec<Vec<f64>>,
+    /// Squared length of each point.
+    squares: Vec<f64>,
+}
+
+impl Landmarks {
+    /// These points, each as long as there are dimensions.
+    pub fn new(points: &[Vec<f64>], dimensions: usize) -> Self {
+        let column = |dimension: usize| points.iter().map(|point| point[dimension]).collect();
+        let square = |point: &Vec<f64>| point.iter().map(|x| x * x).sum();
+        Self { columns: (0..dimensions).map(column).collect(), squares: points.iter().map(square).collect() }
+    }
+
+    /// Number of points.
+    pub fn count(&self) -> usize {
+        self.squares.len()
+    }
+
+    /// Squared distance of a frame to each point; what lies in unknown grams counts as distance from all of them.
+    pub fn squared_distances(&self, vector: &SparseVector) -> Vec<f64> {
+        let unknown = if vector.entries.is_empty() { 1.0 } else { f64::from(vector.unknown) };
+        let own: f64 = vector.entries.iter().map(|&(_, value)| f64::from(value) * f64::from(value)).sum();
+        let mut distances: Vec<f64> = self.squares.iter().map(|square| square + own + unknown).collect();
+        for &(dimension, value) in &vector.entries {
+            let twice = 2.0 * f64::from(value);
+            for (distance, coordinate) in distances.iter_mut().zip(&self.columns[dimension as usize]) {
+                *distance -= twice * coordinate;
+            }
+        }
+        distances
+    }
+
+    /// Distance to the nearest point; 1 where there is none.
+    pub fn nearest(&self, vector: &SparseVector) -> f64 {
+        let nearest = self.squared_distances(vector).into_iter().fold(f64::INFINITY, f64::min);
+        if nearest.is_finite() { nearest.max(0.0).sqrt() } else { 1.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn distances_are_those_of_the_points_written_out(
+            frames in proptest::collection::vec(proptest::collection::vec(0u16..5, 1..12), 1..12),
+            probe in proptest::collection::vec(0u16..7, 1..15),
+        ) {
+            let mut sample = FrameSample::new(1, 4096);
+            for frame in &frames {
+                sample.learn(frame);
+            }
+            let space = DenseSpace::of(&sample, 2, Weighting::Set);
+            let points: Vec<Vec<f64>> = sample.frames().map(|(frame, _)| space.point(frame).coordinates).collect();
+            let landmarks = Landmarks::new(&points, space.dimensions());
+            let here = space.point(&probe);
+            let distances = landmarks.squared_distances(&space.features().vector(&probe));
+            prop_assert_eq!(distances.len(), landmarks.count());
+            for (distance, point) in distances.iter().zip(&points) {
+                let pairs = here.coordinates.iter().zip(point);
+                let expected: f64 = pairs.map(|(x, y)| (x - y) * (x - y)).sum::<f64>() + here.unknown;
+                prop_assert!((distance - expected).abs() < 1e-9);
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@
 //! the k-th neighbour. Clusters are found by `linfa-clustering`.
 
 use super::{
-    dense::{DenseSpace, squared_distance},
+    dense::{DenseSpace, Landmarks},
     feature_space::Weighting,
     frame_sample::FrameSample,
 };
@@ -17,7 +17,6 @@ use crate::{
 };
 use linfa::{ParamGuard, traits::Transformer};
 use linfa_clustering::Dbscan;
-use ndarray::Array2;
 
 /// Its line of the table.
 pub(crate) const INFO: DetectorInfo = DetectorInfo {
@@ -63,7 +62,7 @@ pub const MAX_CLUSTERED: usize = 2048;
 #[derive(Debug, Clone)]
 pub struct DensityClusters {
     space: DenseSpace,
-    frames: Vec<Vec<f64>>,
+    frames: Landmarks,
 }
 
 impl DensityClusters {
@@ -78,55 +77,37 @@ impl DensityClusters {
     ) -> Self {
         let space = DenseSpace::of(sample, order, weighting);
         let matrix = space.matrix(sample, MAX_CLUSTERED);
-        let neighbours = (neighbours.max(1) as usize).min(matrix.nrows().saturating_sub(1));
+        let rows: Vec<Vec<f64>> = matrix.rows().into_iter().map(|row| row.to_vec()).collect();
+        let all = Landmarks::new(&rows, space.dimensions());
+        let neighbours = (neighbours.max(1) as usize).min(rows.len().saturating_sub(1));
         if neighbours < 1 || space.dimensions() == 0 {
-            let frames = matrix.rows().into_iter().map(|row| row.to_vec()).collect();
-            return Self { space, frames };
+            return Self { space, frames: all };
         }
-        let tolerance = distance_to_neighbour(&matrix, neighbours, quantile).max(1e-6);
+        let of_frame = |(frame, _): (&[Symbol], u64)| {
+            let mut distances = all.squared_distances(&space.features().vector(frame));
+            *distances.select_nth_unstable_by(neighbours, f64::total_cmp).1
+        };
+        let mut to_neighbours: Vec<f64> = sample.frames().take(MAX_CLUSTERED).map(of_frame).collect();
+        to_neighbours.sort_unstable_by(f64::total_cmp);
+        let place = (quantile.clamp(0.0, 1.0) * (to_neighbours.len() - 1) as f64).round() as usize;
+        let tolerance = to_neighbours[place].max(0.0).sqrt().max(1e-6);
         // A frame is its own neighbour here.
         let parameters = Dbscan::params(neighbours + 1).tolerance(tolerance).check();
         let clusters = parameters.ok().map(|parameters| parameters.transform(&matrix));
         let is_crowded = |row: usize| clusters.as_ref().is_none_or(|clusters| clusters[row].is_some());
-        let frames = matrix
-            .rows()
-            .into_iter()
-            .enumerate()
-            .filter(|(row, _)| is_crowded(*row))
-            .map(|(_, values)| values.to_vec())
-            .collect();
+        let crowded = rows.into_iter().enumerate().filter(|(row, _)| is_crowded(*row));
+        let crowded: Vec<Vec<f64>> = crowded.map(|(_, point)| point).collect();
+        let frames = Landmarks::new(&crowded, space.dimensions());
         Self { space, frames }
     }
 
     /// Distance to the nearest frame in a crowd.
     pub fn score(&self, calls: &[Symbol]) -> f64 {
-        let point = self.space.point(calls);
-        let nearest = self
-            .frames
-            .iter()
-            .map(|frame| squared_distance(frame, &point.coordinates))
-            .fold(f64::INFINITY, f64::min);
-        if nearest.is_finite() { (nearest + point.unknown).sqrt() } else { 1.0 }
+        self.frames.nearest(&self.space.features().vector(calls))
     }
 
     /// Number of frames that lie in crowds.
     pub fn crowded(&self) -> usize {
-        self.frames.len()
+        self.frames.count()
     }
-}
-
-/// The distance within which a share `quantile` of the rows has so many others. `neighbours` must be less than the number of rows.
-fn distance_to_neighbour(matrix: &Array2<f64>, neighbours: usize, quantile: f64) -> f64 {
-    let rows: Vec<Vec<f64>> = matrix.rows().into_iter().map(|row| row.to_vec()).collect();
-    let mut distances: Vec<f64> = rows
-        .iter()
-        .map(|row| {
-            let mut squares: Vec<f64> = rows.iter().map(|other| squared_distance(row, other)).collect();
-            let (_, kth, _) = squares.select_nth_unstable_by(neighbours, f64::total_cmp);
-            kth.sqrt()
-        })
-        .collect();
-    distances.sort_unstable_by(f64::total_cmp);
-    let place = (quantile.clamp(0.0, 1.0) * (distances.len() - 1) as f64).round() as usize;
-    distances[place]
 }
