@@ -83,6 +83,8 @@ pub static DETECTORS: &[DetectorInfo] = &[
     crate::vector::cluster_centres::INFO,
     crate::vector::density_clusters::INFO,
     crate::vector::isolation_forest::INFO,
+    crate::behaviour::ARGUMENTS,
+    crate::behaviour::TIMING,
 ];
 
 const _: () = assert!(

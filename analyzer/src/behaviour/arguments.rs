@@ -22,7 +22,7 @@ use super::{
     paths,
     shapes::Shapes,
 };
-use crate::alphabet::Symbol;
+use crate::{alphabet::Symbol, detector::WindowStatistics};
 
 /// Calls whose result is a number of bytes, sorted.
 const MOVES_BYTES: &[&str] = &[
@@ -66,6 +66,8 @@ const PATHS_IN_A_BUNCH: u64 = 2;
 /// What calls of one name are given and return.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct CallBehaviour {
+    /// Frames that have the call.
+    frames: u64,
     outcomes: Outcomes,
     argument_count: Figure,
     argument_length: Figure,
@@ -102,9 +104,11 @@ impl Observed {
         };
         for &(_, number) in group {
             let call = number as usize;
-            observed.argument_count.push((u64::from(calls.argc[call]), number));
-            observed.argument_length.push((u64::from(calls.args_length[call]), number));
-            if let Some(result) = calls.result_of(call) {
+            observed.argument_count.extend(calls.argc.get(call).map(|&count| (u64::from(count), number)));
+            observed
+                .argument_length
+                .extend(calls.args_length.get(call).map(|&length| (u64::from(length), number)));
+            if let Some(result) = frame.result(number) {
                 observed.results.push(result);
                 if moves_bytes && result >= 0 {
                     observed.bytes_moved.push((result as u64, number));
@@ -125,6 +129,7 @@ impl ArgumentsModel {
                 self.calls.resize(place + 1, CallBehaviour::default());
             }
             let known = &mut self.calls[place];
+            known.frames = known.frames.saturating_add(1);
             let mut observed = Observed::of(frame, group);
             known.outcomes.learn(&observed.results);
             known.argument_count.learn(&mut observed.argument_count);
@@ -172,6 +177,7 @@ impl ArgumentsModel {
                 self.calls.resize(place + 1, CallBehaviour::default());
             }
             let known = &mut self.calls[place];
+            known.frames = known.frames.saturating_add(behaviour.frames);
             known.outcomes.merge(&behaviour.outcomes);
             known.argument_count.merge(&behaviour.argument_count);
             known.argument_length.merge(&behaviour.argument_length);
@@ -190,6 +196,17 @@ impl ArgumentsModel {
         self.calls.iter().fold((0, 0), |(calls, failed): (u64, u64), known| {
             (calls.saturating_add(known.outcomes.calls()), failed.saturating_add(known.outcomes.failed()))
         })
+    }
+
+    /// How much was learned: frames, and calls by name.
+    pub fn statistics(&self) -> WindowStatistics {
+        let seen = |frames: u64| self.calls.iter().filter(|known| known.frames >= frames).count() as u64;
+        WindowStatistics {
+            windows: self.frames,
+            distinct: seen(1),
+            singletons: seen(1) - seen(2),
+            refused: 0,
+        }
     }
 
     /// What was learned, for people.
@@ -221,7 +238,8 @@ impl ArgumentsModel {
             return Err("it has calls that the profile does not know".to_owned());
         }
         let is_consistent = |known: &CallBehaviour| {
-            known.outcomes.is_consistent()
+            known.frames <= self.frames
+                && known.outcomes.is_consistent()
                 && known.argument_count.is_consistent()
                 && known.argument_length.is_consistent()
                 && known.bytes_moved.is_consistent()
@@ -235,7 +253,7 @@ impl ArgumentsModel {
 }
 
 fn ended(frame: &CallFrame<'_>, call: u32, outcome: Outcome) -> bool {
-    let Some(result) = frame.segment.calls.result_of(call as usize) else { return false };
+    let Some(result) = frame.result(call) else { return false };
     match outcome {
         Outcome::Failure => error_of(result).is_some(),
         Outcome::Success => error_of(result).is_none(),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use rastro_model::Segment;
+use rastro_model::{Segment, segment::flag};
 
 use crate::alphabet::Symbol;
 
@@ -12,7 +12,7 @@ pub const MAX_CALLS: usize = 1024;
 /// Consecutive calls of a segment that are judged together.
 #[derive(Debug, Clone)]
 pub struct CallFrame<'segment> {
-    /// The segment; its columns must be consistent.
+    /// The segment.
     pub segment: &'segment Segment,
     /// For each of the segment's kinds its symbol.
     pub symbols: &'segment [Symbol],
@@ -51,6 +51,21 @@ impl<'segment> CallFrame<'segment> {
         let details = &self.segment.details;
         let place = details.binary_search_by_key(&call, |detail| detail.call).ok()?;
         Some(&details[place].arguments)
+    }
+
+    /// Result of a call of the segment. Columns may be absent where a store read no more than the order of calls.
+    pub(crate) fn result(&self, call: u32) -> Option<i64> {
+        let calls = &self.segment.calls;
+        let is_known = calls.flags.get(call as usize)? & flag::RESULT != 0;
+        if is_known { calls.result.get(call as usize).copied() } else { None }
+    }
+
+    /// Latency of a call of the segment; 0 is unknown.
+    pub(crate) fn latency(&self, call: u32) -> Option<u64> {
+        let calls = &self.segment.calls;
+        let is_known = calls.flags.get(call as usize)? & flag::LATENCY != 0;
+        let latency = if is_known { calls.latency_ns.get(call as usize).copied() } else { None };
+        latency.filter(|&latency| latency > 0)
     }
 
     /// The calls of the frame by symbol, ascending; those of one symbol in their order. Calls that behaviour is not learned of are

@@ -10,6 +10,7 @@
 //! | `paths`, `shapes` | paths in kept arguments, and the bounded set of their shapes |
 //! | `binomial` | how surprising it is that something happened so often |
 //! | `finding` | what is unusual about a frame |
+//! | `detector` | the models as detectors |
 //!
 //! Both models are used alike: `learn` frames, `judge` frames, `merge`. They are pure functions of the frames learned, whatever their order;
 //! a judgement is a pure function of model and frame, so that live and offline scores are the same to the last bit. Both are plain
@@ -17,6 +18,7 @@
 
 mod arguments;
 mod binomial;
+mod detector;
 mod figures;
 mod finding;
 mod frame;
@@ -27,6 +29,8 @@ mod shapes;
 mod timing;
 
 pub use arguments::ArgumentsModel;
+pub use detector::reads_all_columns;
+pub(crate) use detector::{ARGUMENTS, TIMING};
 pub use figures::Extent;
 pub use finding::{Finding, Judgement, Unusual};
 pub use frame::{CallFrame, MAX_CALLS};

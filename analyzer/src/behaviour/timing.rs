@@ -16,7 +16,7 @@ use super::{
     finding::{Finding, Judgement},
     frame::{CallFrame, MAX_CALLS, groups},
 };
-use crate::alphabet::Symbol;
+use crate::{alphabet::Symbol, detector::WindowStatistics};
 
 /// Fewest calls of a frame that have a rate.
 const FEWEST_FOR_A_RATE: usize = 16;
@@ -24,6 +24,8 @@ const FEWEST_FOR_A_RATE: usize = 16;
 /// When calls of one name are made, and how long they take.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct CallTiming {
+    /// Frames that have the call.
+    frames: u64,
     latency: Figure,
     pause: Figure,
 }
@@ -66,6 +68,7 @@ impl TimingModel {
                 self.calls.resize(place + 1, CallTiming::default());
             }
             let known = &mut self.calls[place];
+            known.frames = known.frames.saturating_add(1);
             known.latency.learn(&mut latencies(frame, group));
             let mut of_call = of_group(&pauses, group);
             known.pause.learn(&mut of_call);
@@ -113,8 +116,10 @@ impl TimingModel {
             if self.calls.len() <= place {
                 self.calls.resize(place + 1, CallTiming::default());
             }
-            self.calls[place].latency.merge(&timing.latency);
-            self.calls[place].pause.merge(&timing.pause);
+            let known = &mut self.calls[place];
+            known.frames = known.frames.saturating_add(timing.frames);
+            known.latency.merge(&timing.latency);
+            known.pause.merge(&timing.pause);
         }
     }
 
@@ -146,6 +151,17 @@ impl TimingModel {
         }
     }
 
+    /// How much was learned: frames, and calls by name.
+    pub fn statistics(&self) -> WindowStatistics {
+        let seen = |frames: u64| self.calls.iter().filter(|known| known.frames >= frames).count() as u64;
+        WindowStatistics {
+            windows: self.frames,
+            distinct: seen(1),
+            singletons: seen(1) - seen(2),
+            refused: 0,
+        }
+    }
+
     /// What was learned, for people.
     pub fn describe(&self) -> String {
         let latency = match self.latency_source() {
@@ -169,8 +185,10 @@ impl TimingModel {
         if self.calls.len() > alphabet.min(MAX_CALLS) {
             return Err("it has calls that the profile does not know".to_owned());
         }
-        let are_consistent =
-            self.calls.iter().all(|known| known.latency.is_consistent() && known.pause.is_consistent());
+        let is_consistent = |known: &CallTiming| {
+            known.frames <= self.frames && known.latency.is_consistent() && known.pause.is_consistent()
+        };
+        let are_consistent = self.calls.iter().all(is_consistent);
         if !are_consistent || !self.pauses.is_consistent() || !self.interval.is_consistent() {
             return Err("its counts contradict one another".to_owned());
         }
@@ -186,9 +204,7 @@ fn heavier(best: &mut Option<Finding>, finding: Finding) {
 
 /// Latencies that are known and not 0.
 fn latencies(frame: &CallFrame<'_>, group: &[(Symbol, u32)]) -> Vec<(u64, u32)> {
-    let calls = &frame.segment.calls;
-    let latency = |&(_, call): &(Symbol, u32)| Some((calls.latency_of(call as usize)?, call));
-    group.iter().filter_map(latency).filter(|&(latency, _)| latency > 0).collect()
+    group.iter().filter_map(|&(_, call)| Some((frame.latency(call)?, call))).collect()
 }
 
 /// For each call of the frame whose thread made one before it there: the time between the two that it did not spend in this call.
@@ -202,7 +218,7 @@ fn pauses_in(frame: &CallFrame<'_>) -> FxHashMap<u32, u64> {
         if let Some(before) = last.insert(thread, ended)
             && let Ok(between) = u64::try_from(ended.saturating_sub(before))
         {
-            pauses.insert(call as u32, between.saturating_sub(calls.latency_of(call).unwrap_or(0)));
+            pauses.insert(call as u32, between.saturating_sub(frame.latency(call as u32).unwrap_or(0)));
         }
     }
     pauses

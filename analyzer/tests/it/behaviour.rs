@@ -1,15 +1,16 @@
 //! What calls were given, what they returned and how long they took: on the webshop recordings, and on calls with paths.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use rastro_analyzer::{
+    Profile, Scorer, ScoringOptions, THRESHOLD,
     alphabet::{Alphabet, Symbol},
     behaviour::{ArgumentsModel, CallFrame, Finding, Judgement, TimeSource, TimingModel, Unusual},
 };
 use rastro_model::{CallFigure, Detail, Reason, Segment, segment::flag};
 
 use crate::{
-    support::{calls_of, read_gzip, segments, shared_data},
+    support::{calls_of, read_gzip, segments, shared_data, trained},
     webshop::{Threads, calls},
 };
 
@@ -296,4 +297,70 @@ fn programs_and_places_never_seen_are_named_and_what_only_differs_in_digits_is_n
     );
     let Reason::UnseenPath { path, shape, .. } = &told[1] else { panic!("{told:?}") };
     assert_eq!((path.as_str(), shape.as_str()), ("/tmp/.x/miner", "/tmp/.x/miner"));
+}
+
+#[test]
+fn columns_that_were_not_read_are_not_judged() {
+    let segment = with_arguments("openat", &["name=/etc/passwd "; 40]);
+    let mut models = Models::learned([&segment; 20]);
+    let mut sequence_only = segment.clone();
+    sequence_only.details.clear();
+    let columns = &mut sequence_only.calls;
+    for column in [&mut columns.latency_ns, &mut columns.number] {
+        column.clear();
+    }
+    columns.result.clear();
+    columns.argc.clear();
+    columns.args_length.clear();
+    columns.flags.clear();
+    assert!(models.highest(&[sequence_only]).0.to_bits() == 0);
+}
+
+/// For each model the highest score of a recording and the reasons of that frame, and whether anything alarmed.
+fn scored(profile: &Arc<Profile>, segments: &[Segment]) -> (Vec<(f64, Vec<Reason>)>, bool) {
+    let mut scorer = Scorer::new(Arc::clone(profile), 1, ScoringOptions::default()).unwrap();
+    let mut highest: Vec<(f64, Vec<Reason>)> = vec![(-1.0, Vec::new()); profile.models().len()];
+    let mut alarmed = false;
+    for segment in segments {
+        let scores = scorer.score_segment(segment);
+        alarmed |= !scorer.alarms(segment, &scores).is_empty();
+        for (highest, model) in highest.iter_mut().zip(&scores) {
+            for frame in &model.frames {
+                if frame.score > highest.0 {
+                    *highest = (frame.score, frame.reasons.clone());
+                }
+            }
+        }
+    }
+    (highest, alarmed)
+}
+
+#[test]
+fn as_detectors_they_tell_attacks_from_normal_work_and_say_why() {
+    let Some(folder) = shared_data("webshop-strace") else { return };
+    let training: Vec<Segment> = (1..=6).flat_map(|number| recording(&folder, number, 3000)).collect();
+    let profile = trained(&["arguments", "timing"], &training);
+    let stored = Arc::new(Profile::from_bytes(&profile.to_bytes()).unwrap());
+    let profile = Arc::new(profile);
+    let mut arguments = Vec::new();
+    for number in 7..=14 {
+        let segments = recording(&folder, number, 1000);
+        let (highest, alarmed) = scored(&profile, &segments);
+        assert_eq!(scored(&stored, &segments), (highest.clone(), alarmed));
+        // A search for what is not there fails as normal work never does. A command that only reads what is there does not, though
+        // it is the strangest of all that did not alarm.
+        assert_eq!(alarmed, number == 11 || number == 12, "web-{number}: {highest:?}");
+        assert!(highest[1].0 < THRESHOLD, "web-{number}: {highest:?}");
+        let (score, reasons) = &highest[0];
+        if number >= 11 {
+            let is_behaviour = |reason: &Reason| {
+                matches!(reason, Reason::UnusualOutcome { .. } | Reason::UnusualFigure { .. })
+            };
+            assert!(!reasons.is_empty() && reasons.iter().all(is_behaviour), "web-{number}: {reasons:?}");
+        }
+        arguments.push(*score);
+    }
+    let (normal, attacks) = arguments.split_at(4);
+    let highest = normal.iter().copied().fold(0.0, f64::max);
+    assert!(attacks.iter().all(|&attack| attack > 2.0 * highest), "{normal:?} {attacks:?}");
 }
