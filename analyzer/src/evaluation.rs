@@ -13,6 +13,7 @@
 //! | `bootstrap` | how far these may be off |
 //! | `threshold` | what a threshold set on training data really gives |
 //! | `delay` | time to detect |
+//! | `supervised` | learners from labels, cross-validated |
 //! | `random`, `parallel` | the same numbers for the same seed, whatever the cores |
 //!
 //! Beside the detectors stand two trivial scores, *few distinct calls* and *many calls*: on some data sets they do nearly as well, which
@@ -25,6 +26,7 @@ mod delay;
 mod parallel;
 mod random;
 mod recordings;
+mod supervised;
 mod threshold;
 mod traces;
 
@@ -43,6 +45,7 @@ pub use accuracy::{Accuracy, KindAccuracy};
 pub use bootstrap::{Interval, Intervals};
 pub use delay::{DELAY_FALSE_ALARM_RATE, Delay};
 pub use recordings::{Recordings, RecordingsError, Truth, evaluate_recordings};
+pub use supervised::evaluate_learners;
 pub use threshold::{HeldOutFrom, RealisedThreshold, WANTED_FALSE_ALARM_RATE};
 pub use traces::{NoTraces, Part, TraceSets};
 
@@ -90,6 +93,8 @@ pub struct Evaluation {
 pub struct Measured {
     /// Its specification.
     pub detector: String,
+    /// It learned from attacks as well: each of its scores is by a model that saw neither the trace nor a copy of it.
+    pub supervised: bool,
     /// How well it tells attacks from normal.
     #[serde(flatten)]
     pub accuracy: Accuracy,
@@ -103,9 +108,9 @@ pub struct Measured {
     pub training_calls_per_second: f64,
     /// Calls scored a second by one core.
     pub scoring_calls_per_second: f64,
-    /// Size of the model as it is written, before compression, bytes.
+    /// Size of the model as it is written, before compression, bytes; 0 where it is in no profile.
     pub model_bytes: u64,
-    /// Size of a profile file with this model alone, bytes.
+    /// Size of a profile file with this model alone, bytes; likewise.
     pub profile_bytes: u64,
     /// Different windows learned.
     pub distinct: u64,
@@ -172,6 +177,7 @@ pub fn evaluate_with(
         let accuracy = Accuracy::of(&normal_scores, &attack_scores, &kinds, options)?;
         detectors.push(Measured {
             detector: spec.to_string(),
+            supervised: false,
             realised: threshold::realised(&held_out, held_out_from, &normal_scores, &attack_scores),
             own_threshold: None,
             delay: delay_of(&contender, &normal_scores, &sets.attack, &attack_scores, options.cores),
@@ -208,7 +214,8 @@ struct Trained {
     held_out: Vec<f64>,
 }
 
-/// Trains every model on everything, and on everything but each fold. All of it is independent, so all cores are busy.
+/// Trains every model on everything, and on everything but each fold. All of it is independent, so all cores are busy. A model that holds
+/// frames out by itself while it fits has its held-out scores already.
 fn train_all(
     sets: &TraceSets,
     models: &[ModelSpec],
@@ -216,39 +223,30 @@ fn train_all(
     options: &EvaluationOptions,
     meter: &Meter<'_>,
 ) -> Vec<Trained> {
-    enum Done {
-        Whole(Box<Contender>, Duration),
-        Fold(Vec<f64>),
-    }
+    let train_calls = size(&sets.train).1;
+    let mut trained: Vec<Trained> = parallel::map(models.len(), options.cores, |place| {
+        let begin = Instant::now();
+        let contender = Contender::train(&models[place], &sets.alphabet, &sets.train);
+        let training = begin.elapsed();
+        let held_out = if folds == 0 { Vec::new() } else { contender.held_out().unwrap_or_default() };
+        meter.add(if held_out.is_empty() { train_calls } else { train_calls * (1 + folds as u64) });
+        Trained { contender, training, held_out }
+    });
+    let without: Vec<usize> =
+        (0..trained.len()).filter(|&model| trained[model].held_out.is_empty()).collect();
     let fold_of = threshold::folds(sets.train.len(), folds, options.seed);
-    let jobs = 1 + folds;
-    let mut done = parallel::map(models.len() * jobs, options.cores, |place| {
-        let (spec, job) = (&models[place / jobs], place % jobs);
-        let Some(fold) = job.checked_sub(1) else {
-            let begin = Instant::now();
-            let contender = Contender::train(spec, &sets.alphabet, &sets.train);
-            let training = begin.elapsed();
-            meter.add(size(&sets.train).1 as usize);
-            return Done::Whole(Box::new(contender), training);
-        };
+    let scores = parallel::map(without.len() * folds, options.cores, |place| {
+        let (spec, fold) = (&models[without[place / folds]], place % folds);
         let with_folds = || sets.train.iter().zip(&fold_of);
         let rest = with_folds().filter(|(_, other)| **other != fold).map(|(trace, _)| trace);
         let contender = Contender::train(spec, &sets.alphabet, rest);
         let held_out = with_folds().filter(|(_, other)| **other == fold);
-        let scores = held_out.map(|(trace, _)| contender.score(trace)).collect();
-        meter.add(size(&sets.train).1 as usize);
-        Done::Fold(scores)
-    })
-    .into_iter()
-    .peekable();
-    let mut trained = Vec::with_capacity(models.len());
-    while let Some(whole) = done.next() {
-        let Done::Whole(contender, training) = whole else { continue };
-        let mut held_out = Vec::with_capacity(if folds == 0 { 0 } else { sets.train.len() });
-        while let Some(Done::Fold(scores)) = done.next_if(|done| matches!(done, Done::Fold(_))) {
-            held_out.extend(scores);
-        }
-        trained.push(Trained { contender: *contender, training, held_out });
+        let scores: Vec<f64> = held_out.map(|(trace, _)| contender.score(trace)).collect();
+        meter.add(train_calls);
+        scores
+    });
+    for (place, scores) in scores.into_iter().enumerate() {
+        trained[without[place / folds]].held_out.extend(scores);
     }
     trained
 }
@@ -275,8 +273,8 @@ struct Meter<'a> {
 }
 
 impl Meter<'_> {
-    fn add(&self, calls: usize) {
-        let done = self.done.fetch_add(calls as u64, Ordering::Relaxed) + calls as u64;
+    fn add(&self, calls: u64) {
+        let done = self.done.fetch_add(calls, Ordering::Relaxed) + calls;
         (self.report)(done, self.total);
     }
 }
@@ -296,7 +294,7 @@ fn score_all(
         let begin = Instant::now();
         let scores: Vec<f64> = pieces[piece].iter().map(|trace| contender.score(trace)).collect();
         let spent = begin.elapsed();
-        meter.add(pieces[piece].iter().map(Vec::len).sum());
+        meter.add(size(pieces[piece]).1);
         (scores, spent)
     });
     let spent = scored.iter().map(|(_, spent)| *spent).sum();

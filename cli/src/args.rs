@@ -484,7 +484,7 @@ pub(crate) struct EvalArgs {
     /// Attacks; kinds are read from <file>.labels beside, or are the names of folders.
     #[arg(long, num_args = 1.., value_name = "FILE")]
     pub(crate) attack: Vec<PathBuf>,
-    /// Detector, or all of them; may be repeated [default: stide:n=6 and bosc:w=10].
+    /// Detector, learner from labels (forest, logistic), or all of them; may be repeated [default: ensemble, stide:n=6 and bosc:w=10].
     #[arg(long, value_name = "NAME[:KEY=VALUE,…]|all")]
     pub(crate) detector: Vec<String>,
     /// What is judged as a whole: the calls of a thread, or a recording frame by frame as live [default: what the data are].

@@ -38,6 +38,17 @@ impl Contender {
         self.judge.trace_score(trace)
     }
 
+    /// Scores of the traces that it learned, each by a fit that did not see it, where it makes such fits itself.
+    pub(crate) fn held_out(&self) -> Option<Vec<f64>> {
+        let scores = self.profile.models[0].detector.held_out()?;
+        Some(
+            scores
+                .into_iter()
+                .flat_map(|(score, count)| std::iter::repeat_n(score, count as usize))
+                .collect(),
+        )
+    }
+
     /// How much it learned.
     pub(crate) fn statistics(&self) -> WindowStatistics {
         self.profile.models[0].detector.statistics()

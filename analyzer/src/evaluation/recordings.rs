@@ -283,6 +283,7 @@ impl Sides<'_> {
         let held_out = worst(&self.calibrate);
         Ok(Measured {
             detector: spec.to_string(),
+            supervised: false,
             realised: threshold::realised(&held_out, HeldOutFrom::SeparateTraces, &normal, &attack),
             own_threshold: Some(OwnThreshold {
                 false_alarm_rate: alarming(&self.normal),

@@ -15,7 +15,10 @@ use anyhow::Context as _;
 use rastro_agent::RecordingKind;
 use rastro_analyzer::{
     DETECTORS, ModelSpec,
-    evaluation::{Evaluation, EvaluationOptions, TraceSets, evaluate_recordings, evaluate_with},
+    evaluation::{
+        Evaluation, EvaluationOptions, TraceSets, evaluate_learners, evaluate_recordings, evaluate_with,
+    },
+    vector::supervised::{LEARNERS, LearnerInfo},
 };
 use tokio::runtime::Runtime;
 
@@ -29,13 +32,13 @@ use layout::Unit;
 use recordings::{Recording, RecordingSet};
 
 /// Detectors where none is named.
-const DEFAULT_DETECTORS: [&str; 2] = ["stide:n=6", "bosc:w=10"];
+const DEFAULT_DETECTORS: [&str; 3] = ["ensemble", "stide:n=6", "bosc:w=10"];
 
 /// The name that stands for every detector.
 const ALL: &str = "all";
 
 pub(super) fn eval(runtime: &Runtime, context: &Context, arguments: &EvalArgs) -> anyhow::Result<ExitCode> {
-    let models = models(&arguments.detector)?;
+    let (models, learners) = contestants(&arguments.detector)?;
     let kind = arguments.format.as_deref().map(RecordingKind::named).transpose().context("`--format`")?;
     let inputs = Inputs::of(runtime, context, arguments)?;
     let options = EvaluationOptions {
@@ -48,33 +51,51 @@ pub(super) fn eval(runtime: &Runtime, context: &Context, arguments: &EvalArgs) -
         Unit::Trace => {
             let sets = trace_sets(runtime, context, &inputs, kind.as_ref())?;
             let bar = progress::items(0, "evaluating");
-            let evaluation = evaluate_with(&sets, &models, &options, &|done, total| {
+            let progress = |done, total| {
                 bar.set_length(total);
                 bar.set_position(done);
-            })?;
+            };
+            let mut evaluation = evaluate_with(&sets, &models, &options, &progress)?;
+            evaluation.detectors.extend(evaluate_learners(&sets, &learners, &options, &progress)?);
             bar.finish_and_clear();
             evaluation
+        }
+        Unit::Recording if models.is_empty() => {
+            anyhow::bail!(
+                "learners from labels ({}) judge traces, not recordings: give --unit trace",
+                learners.iter().map(|learner| learner.name).collect::<Vec<_>>().join(", ")
+            );
         }
         Unit::Recording => by_recording(runtime, context, inputs, kind, &models, &options)?,
     };
     print(arguments, &evaluation)
 }
 
-/// The models that are named; `all` stands for every detector with its defaults.
-fn models(names: &[String]) -> anyhow::Result<Vec<ModelSpec>> {
-    let mut models: Vec<ModelSpec> = Vec::new();
+/// The detectors and the learners from labels that are named; `all` stands for all of both, with their defaults.
+fn contestants(names: &[String]) -> anyhow::Result<(Vec<ModelSpec>, Vec<&'static LearnerInfo>)> {
+    let (mut models, mut learners): (Vec<ModelSpec>, Vec<&LearnerInfo>) = (Vec::new(), Vec::new());
     let defaults: Vec<String> = DEFAULT_DETECTORS.map(str::to_owned).to_vec();
     for name in if names.is_empty() { &defaults } else { names } {
-        let named: Vec<&str> =
-            if name == ALL { DETECTORS.iter().map(|info| info.name).collect() } else { vec![name.as_str()] };
+        let named: Vec<&str> = if name == ALL {
+            let detectors = DETECTORS.iter().map(|info| info.name);
+            detectors.chain(LEARNERS.iter().map(|learner| learner.name)).collect()
+        } else {
+            vec![name.as_str()]
+        };
         for text in named {
+            if let Some(learner) = LEARNERS.iter().find(|learner| learner.name == text) {
+                if !learners.iter().any(|known| known.name == learner.name) {
+                    learners.push(learner);
+                }
+                continue;
+            }
             let spec = ModelSpec::parse(text).with_context(|| format!("`--detector {text}`"))?;
             if !models.contains(&spec) {
                 models.push(spec);
             }
         }
     }
-    Ok(models)
+    Ok((models, learners))
 }
 
 fn trace_sets(

@@ -98,7 +98,7 @@ impl RecordingSet {
         for index in &container.indices {
             let mut after = 0;
             loop {
-                let page = handle.block_on(store.segments(index, after, PAGE_CALLS, Columns::Sequence))?;
+                let page = handle.block_on(store.segments(index, after, PAGE_CALLS, Columns::All))?;
                 let Some(last) = page.last() else { break };
                 after = last.place;
                 for stored in &page {

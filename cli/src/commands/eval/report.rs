@@ -14,7 +14,7 @@ pub(super) use svg::picture;
 pub(super) use tables::tables;
 
 use rastro_analyzer::{
-    evaluation::{Evaluation, Interval},
+    evaluation::{Evaluation, Interval, Measured},
     roc::Roc,
 };
 
@@ -26,8 +26,7 @@ const MANY_CALLS: &str = "many calls";
 
 /// Every curve with its name: the detectors', then the trivial ones, whose names are in brackets.
 fn curves(evaluation: &Evaluation) -> Vec<(String, &Roc)> {
-    let of_detectors =
-        evaluation.detectors.iter().map(|measured| (measured.detector.clone(), &measured.accuracy.roc));
+    let of_detectors = evaluation.detectors.iter().map(|measured| (name(measured), &measured.accuracy.roc));
     let trivial = [(FEW_DISTINCT, &evaluation.trivial), (MANY_CALLS, &evaluation.trivial_length)];
     of_detectors
         .chain(trivial.into_iter().map(|(name, accuracy)| (format!("({name})"), &accuracy.roc)))
@@ -48,6 +47,17 @@ fn sizes(evaluation: &Evaluation) -> Vec<(&'static str, String)> {
     sizes
 }
 
+/// The name of what was measured; what learned from labels is named so.
+fn name(measured: &Measured) -> String {
+    let supervised = if measured.supervised { " [supervised]" } else { "" };
+    format!("{}{supervised}", measured.detector)
+}
+
+/// A size, where there is one.
+fn size(bytes: u64) -> String {
+    if bytes == 0 { "-".to_owned() } else { format!("{} B", text::count(bytes)) }
+}
+
 fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
@@ -65,12 +75,14 @@ fn millions(per_second: f64) -> String {
 }
 
 /// What the columns mean, for people.
-const MEANING: [&str; 5] = [
+const MEANING: [&str; 6] = [
     "DR@x: share of the attacks that alarm where x of the normal ones do, by the best threshold in hindsight; AP: average precision; below \
      each figure its 95 % interval (bootstrap over traces)",
     "SET FOR 1 %: what a threshold gives that was set before the test, on training traces held out in turn (cross-validation) or on separate \
      normal ones; FAR and DR are the shares of normal and of attacks that really alarm",
     "CALLS TO DETECT: after how many calls half (nine of ten) of the detected attacks alarm for good, at 10 % false alarms",
     "no parameter was chosen by normal or attack traces of the test: detectors have the parameters that their names tell, or their defaults",
+    "[supervised]: learned from labelled attacks too; every trace is scored by a model of the other folds of a cross-validation over whole \
+     traces (copies of a trace lie in one fold), so this is no rival of the others but what could be reached",
     "(in brackets): scores that know nothing of order; where they do well, the data are easier than they look",
 ];

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use rastro_analyzer::evaluation::{Accuracy, Evaluation, HeldOutFrom, Interval};
 
 use super::{
-    FEW_DISTINCT, MANY_CALLS, MEANING, between, millions, percent, percent_between, sizes,
+    FEW_DISTINCT, MANY_CALLS, MEANING, between, millions, name, percent, percent_between, size, sizes,
     svg::{escaped, picture},
 };
 use crate::output::text;
@@ -65,7 +65,7 @@ fn accuracies(html: &mut String, evaluation: &Evaluation) {
     let columns = ["detector", "AUC", "AP", "DR@0.1 %", "DR@1 %", "DR@5 %", "DR@10 %", "DR@15 %", "DR@20 %"];
     open_table(html, "How well attacks are told from normal", &columns);
     for measured in &evaluation.detectors {
-        accuracy_row(html, "", &measured.detector, &measured.accuracy);
+        accuracy_row(html, "", &name(measured), &measured.accuracy);
     }
     accuracy_row(html, " class=\"trivial\"", &format!("({FEW_DISTINCT})"), &evaluation.trivial);
     accuracy_row(html, " class=\"trivial\"", &format!("({MANY_CALLS})"), &evaluation.trivial_length);
@@ -102,7 +102,7 @@ fn costs(html: &mut String, evaluation: &Evaluation) {
     open_table(html, "What a threshold really gives, and what it costs", &columns);
     for measured in &evaluation.detectors {
         html.push_str("<tr>");
-        cell(html, &measured.detector, None);
+        cell(html, &name(measured), None);
         match &measured.realised {
             Some(realised) => {
                 let from = match realised.held_out_from {
@@ -127,8 +127,8 @@ fn costs(html: &mut String, evaluation: &Evaluation) {
         cell(html, &delay, None);
         cell(html, &millions(measured.training_calls_per_second), None);
         cell(html, &millions(measured.scoring_calls_per_second), None);
-        cell(html, &format!("{} B", text::count(measured.model_bytes)), None);
-        cell(html, &format!("{} B", text::count(measured.profile_bytes)), None);
+        cell(html, &size(measured.model_bytes), None);
+        cell(html, &size(measured.profile_bytes), None);
         cell(html, &text::count(measured.distinct), None);
         html.push_str("</tr>\n");
     }
@@ -146,7 +146,7 @@ fn kinds(html: &mut String, evaluation: &Evaluation) {
             html.push_str("<tr>");
             cell(html, &kind.kind, None);
             cell(html, &text::count(kind.traces), None);
-            cell(html, &measured.detector, None);
+            cell(html, &name(measured), None);
             let intervals = kind.intervals.as_ref();
             cell(html, &format!("{:.3}", kind.auc), intervals.map(|all| between(&all.auc)));
             cell(html, &format!("{:.3}", kind.average_precision), None);

@@ -34,6 +34,7 @@ fn measured(measured: &Measured) -> Value {
         members.insert(key.to_owned(), value);
     };
     insert("detector", json!(measured.detector));
+    insert("supervised", json!(measured.supervised));
     insert("realised", json!(measured.realised));
     insert("own_threshold", json!(measured.own_threshold));
     insert("calls_to_detect", json!(measured.delay));

@@ -2,7 +2,9 @@
 
 use rastro_analyzer::evaluation::{Accuracy, Evaluation, HeldOutFrom, Intervals};
 
-use super::{FEW_DISTINCT, MANY_CALLS, MEANING, between, millions, percent, percent_between, sizes};
+use super::{
+    FEW_DISTINCT, MANY_CALLS, MEANING, between, millions, name, percent, percent_between, size, sizes,
+};
 use crate::output::{self, text};
 
 /// The tables, one below the other.
@@ -29,7 +31,7 @@ fn accuracies(evaluation: &Evaluation) -> String {
         }
     };
     for measured in &evaluation.detectors {
-        add(measured.detector.clone(), &measured.accuracy);
+        add(name(measured), &measured.accuracy);
     }
     add(format!("({FEW_DISTINCT})"), &evaluation.trivial);
     add(format!("({MANY_CALLS})"), &evaluation.trivial_length);
@@ -85,15 +87,15 @@ fn costs(evaluation: &Evaluation) -> String {
             },
         );
         table.add_row([
-            measured.detector.clone(),
+            name(measured),
             false_alarms,
             detected,
             own,
             delay,
             millions(measured.training_calls_per_second),
             millions(measured.scoring_calls_per_second),
-            format!("{} B", text::count(measured.model_bytes)),
-            format!("{} B", text::count(measured.profile_bytes)),
+            size(measured.model_bytes),
+            size(measured.profile_bytes),
             text::count(measured.distinct),
         ]);
     }
@@ -108,8 +110,7 @@ fn kinds(evaluation: &Evaluation) -> Option<String> {
     ]);
     for measured in &evaluation.detectors {
         for kind in &measured.accuracy.kinds {
-            let mut row =
-                vec![text::printable(&kind.kind), text::count(kind.traces), measured.detector.clone()];
+            let mut row = vec![text::printable(&kind.kind), text::count(kind.traces), name(measured)];
             row.push(format!("{:.3}", kind.auc));
             row.push(kind.intervals.as_ref().map_or_else(String::new, |intervals| between(&intervals.auc)));
             row.push(format!("{:.3}", kind.average_precision));
