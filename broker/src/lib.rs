@@ -119,6 +119,9 @@ pub trait Broker: Send + Sync {
         Instant::now()
     }
 
+    /// Gives back what others wait for. What is taken and not acknowledged is delivered again, here or elsewhere.
+    async fn close(&self) {}
+
     /// Changes when the broker has found that chunks which it had accepted are gone, and that it cannot bring them back by itself: the
     /// streams stand where [`stream_end`](Self::stream_end) says, and are to be shipped again from there. Never changes for a broker
     /// that does not lose.

@@ -204,6 +204,10 @@ impl Broker for RedisBroker {
         Ok(())
     }
 
+    async fn close(&self) {
+        Self::close(self).await;
+    }
+
     fn durable_before(&self) -> Instant {
         self.core.recent().durable_before()
     }

@@ -199,6 +199,10 @@ impl Broker for ListBroker {
         self.queue.release(ids).await
     }
 
+    async fn close(&self) {
+        Self::close(self).await;
+    }
+
     fn durable_before(&self) -> Instant {
         self.queue.durable_before()
     }

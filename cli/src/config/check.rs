@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Config, Document, Roll};
+use super::{Config, Document, QueueForm, Roll};
 
 /// One sentence about the first value that cannot be used, naming its key.
 pub(crate) fn check(config: &Config) -> Result<(), String> {
@@ -50,6 +50,22 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
     )?;
     ensure((1..=1024).contains(&config.broker.partitions), "broker.partitions", "1 to 1024")?;
     ensure(!config.broker.prefix.is_empty(), "broker.prefix", "a text that is not empty")?;
+    for (key, form) in
+        [("shipper.output", config.shipper.output), ("transformer.input", config.transformer.input)]
+    {
+        ensure(
+            form == QueueForm::Stream || !config.broker.urls.is_empty(),
+            key,
+            "\"stream\", or a Redis in `broker.urls` for the list",
+        )?;
+    }
+    let list_key = &config.broker.list_key;
+    ensure(
+        !list_key.is_empty()
+            && list_key.bytes().all(|byte| byte.is_ascii_graphic() && !b"{}".contains(&byte)),
+        "broker.list_key",
+        "a word of printable characters without braces",
+    )?;
     ensure(config.broker.limit_bytes.0 >= 16 * 1024 * 1024, "broker.limit_bytes", "at least 16 MiB")?;
     format_of(&config.transformer.format)
         .map_err(|error| format!("configuration key `transformer.format`: {error}"))?;

@@ -52,6 +52,8 @@ chunk_bytes = "256.0 KiB"
 flush_interval = "500ms"
 # The safety net behind file notifications.
 poll_interval = "2s"
+# "stream": chunks in the queue. "list": one JSON document a line in a list of Redis, as Filebeat 7.13 writes them, for a Logstash.
+output = "stream"
 
 [broker]
 # Redis between shippers and transformers, as in ["redis://10.0.0.4:6379"] ("rediss://" for TLS; several for a cluster or for
@@ -68,8 +70,13 @@ prefix = "rastro"
 partitions = 16
 # Compressed chunks at which the shipper stops reading: the log files are then the buffer.
 limit_bytes = "256.0 MiB"
+# Key of the list of `output = "list"` and `input = "list"`, and how many documents the shipper lets lie there (0: any number).
+list_key = "k8s"
+list_limit = 1000000
 
 [transformer]
+# "stream": chunks from Rastro's shippers. "list": documents from the list of Redis that a Filebeat fills.
+input = "stream"
 # sysdig format of log files without a header: a name (rastro, rocha, sysdig-basic, sysdig-rich, lidds-2019, lidds-2021) or a
 # format string.
 format = "rocha"

@@ -135,6 +135,18 @@ pub(crate) struct ShipperConfig {
     /// The safety net behind file notifications.
     #[serde(with = "humantime_serde")]
     pub(crate) poll_interval: Duration,
+    /// Into what lines are shipped.
+    pub(crate) output: QueueForm,
+}
+
+/// In what form lines lie between shipper and transformer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum QueueForm {
+    /// Chunks, in the queue.
+    Stream,
+    /// One JSON document a line as Filebeat writes them, in a list of Redis.
+    List,
 }
 
 /// `[broker]`
@@ -160,12 +172,18 @@ pub(crate) struct BrokerConfig {
     pub(crate) partitions: u32,
     /// Bytes of compressed chunks, on disk or in Redis, at which the shipper stops reading.
     pub(crate) limit_bytes: ByteSize,
+    /// Key of the list of `output = "list"` and `input = "list"`.
+    pub(crate) list_key: String,
+    /// Documents in the list at which the shipper stops reading; 0 means never.
+    pub(crate) list_limit: u64,
 }
 
 /// `[transformer]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct TransformerConfig {
+    /// From what lines are taken.
+    pub(crate) input: QueueForm,
     /// sysdig format of files that have no header.
     pub(crate) format: String,
     /// Interval of the rollup documents.
@@ -300,6 +318,7 @@ impl Default for ShipperConfig {
             chunk_bytes: ByteSize::kib(256),
             flush_interval: Duration::from_millis(500),
             poll_interval: Duration::from_secs(2),
+            output: QueueForm::Stream,
         }
     }
 }
@@ -316,6 +335,8 @@ impl Default for BrokerConfig {
             prefix: "rastro".to_owned(),
             partitions: 16,
             limit_bytes: ByteSize::mib(256),
+            list_key: "k8s".to_owned(),
+            list_limit: 1_000_000,
         }
     }
 }
@@ -323,6 +344,7 @@ impl Default for BrokerConfig {
 impl Default for TransformerConfig {
     fn default() -> Self {
         Self {
+            input: QueueForm::Stream,
             format: "rocha".to_owned(),
             rollup_interval: Duration::from_secs(10),
             keep_arguments: KeepArguments::Relevant,

@@ -1,46 +1,72 @@
-//! The broker that is configured: the embedded queue of the data directory, or Redis.
+//! The broker that is configured: the embedded queue of the data directory, Redis, or a list in Redis.
 
 use std::{path::Path, sync::Arc};
 
+use anyhow::bail;
 use rastro_broker::{
-    Broker, RedisBroker, RedisConfig,
+    Broker, ListBroker, ListConfig, RedisBroker, RedisConfig, RedisError,
     embedded::{EmbeddedBroker, EmbeddedConfig, QueueState},
     redis::Secret,
 };
 
-use super::patience::patiently;
-use crate::{commands::Context, config::Config};
+use super::{Roles, patience::patiently};
+use crate::{
+    commands::Context,
+    config::{Config, QueueForm},
+};
 
 /// An opened broker.
 pub(super) struct OpenedBroker {
     /// The broker.
     pub(super) broker: Arc<dyn Broker>,
-    /// The same, if it is Redis: it wants to be closed.
-    pub(super) redis: Option<Arc<RedisBroker>>,
     /// What was found of an embedded queue; one in Redis counts as sound.
     pub(super) queue: QueueState,
 }
 
-/// Opens the broker that is configured.
-pub(super) async fn open(context: &Context) -> anyhow::Result<OpenedBroker> {
+/// Opens the broker that is configured for `roles`.
+pub(super) async fn open(context: &Context, roles: Roles) -> anyhow::Result<OpenedBroker> {
     let config = &context.config;
+    let form = form_for(config, roles)?;
     if config.broker.urls.is_empty() {
         let path = context.data_dir.queue();
         let queue = EmbeddedConfig { limit_bytes: config.broker.limit_bytes.0, ..EmbeddedConfig::default() };
         let opened = tokio::task::spawn_blocking(move || EmbeddedBroker::open(&path, &queue)).await??;
-        return Ok(OpenedBroker { broker: Arc::new(opened.broker), redis: None, queue: opened.state });
+        return Ok(OpenedBroker { broker: Arc::new(opened.broker), queue: opened.state });
     }
-    let redis = patiently(
+    let broker = patiently(
         "redis",
-        async || RedisBroker::connect(redis_config(config)).await,
-        rastro_broker::RedisError::is_transient,
+        async || {
+            Ok::<Arc<dyn Broker>, RedisError>(match form {
+                QueueForm::Stream => Arc::new(RedisBroker::connect(redis_config(config)).await?),
+                QueueForm::List => Arc::new(ListBroker::connect(list_config(config)).await?),
+            })
+        },
+        RedisError::is_transient,
     );
-    let redis = Arc::new(redis.await?);
-    Ok(OpenedBroker {
-        broker: Arc::clone(&redis) as Arc<dyn Broker>,
-        redis: Some(redis),
-        queue: QueueState::Sound,
-    })
+    Ok(OpenedBroker { broker: broker.await?, queue: QueueState::Sound })
+}
+
+/// Roles of one process share one broker.
+fn form_for(config: &Config, roles: Roles) -> anyhow::Result<QueueForm> {
+    let (output, input) = (config.shipper.output, config.transformer.input);
+    match (roles.shipper, roles.transformer) {
+        (true, true) if output != input => bail!(
+            "`shipper.output` and `transformer.input` differ: in one process both must be \"stream\" or both \"list\"; run `rastro shipper` and `rastro transformer` by themselves to have them differ"
+        ),
+        (true, _) => Ok(output),
+        (false, true) => Ok(input),
+        (false, false) => Ok(QueueForm::Stream),
+    }
+}
+
+/// How to reach the list.
+fn list_config(config: &Config) -> ListConfig {
+    ListConfig {
+        redis: redis_config(config),
+        key: config.broker.list_key.clone(),
+        node: config.node(),
+        limit_documents: config.broker.list_limit,
+    }
 }
 
 /// How to reach Redis.

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use rastro_broker::{Broker, RedisBroker, embedded::QueueState};
+use rastro_broker::{Broker, embedded::QueueState};
 use rastro_shipper::{Checkpoint, Shipper, ShipperConfig, ShipperHandle, stream_id};
 use rastro_store::{Retention, Store};
 use rastro_transformer::{Documents, KeepArguments, TransformerConfig, role::RoleConfig};
@@ -30,7 +30,6 @@ pub(crate) struct Pipeline {
     store: Option<Arc<dyn Store>>,
     /// The queue; an analyzer has none.
     broker: Option<Arc<dyn Broker>>,
-    redis: Option<Arc<RedisBroker>>,
     shipper: Option<ShipperHandle>,
     analyzer: Option<AnalyzerHandle>,
     tasks: JoinSet<Ended>,
@@ -70,16 +69,15 @@ impl Pipeline {
             None
         };
         let mut queue = QueueState::Sound;
-        let (mut broker, mut redis) = (None, None);
+        let mut broker = None;
         if roles.needs_broker() {
-            let opened = broker::open(context).await?;
-            (broker, redis, queue) = (Some(opened.broker), opened.redis, opened.queue);
+            let opened = broker::open(context, roles).await?;
+            (broker, queue) = (Some(opened.broker), opened.queue);
         }
 
         let mut pipeline = Self {
             store,
             broker,
-            redis,
             shipper: None,
             analyzer: None,
             tasks: JoinSet::new(),
@@ -280,8 +278,8 @@ impl Pipeline {
                 Err(error) => tracing::error!(%error, "a role has panicked"),
             }
         }
-        if let Some(redis) = &self.redis {
-            redis.close().await;
+        if let Some(broker) = &self.broker {
+            broker.close().await;
         }
         if let Some(server) = self.server.take() {
             server.finish().await;

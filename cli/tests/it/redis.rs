@@ -93,3 +93,31 @@ fn a_wrong_password_is_one_sentence_without_the_password() {
     assert!(error.contains("password"), "{error}");
     assert!(!error.contains("wrong-password"), "{error}");
 }
+
+#[test]
+fn t_1_3_shipper_and_transformer_meet_in_a_list_of_filebeats_documents() {
+    const LINES: usize = 5000;
+    let Some(redis) = Redis::start() else { return };
+    let (node, centre) = (Rastro::new(), Rastro::new());
+    let secret = node.file("password", PASSWORD.as_bytes()).display().to_string();
+    let url = format!("broker.urls=[\"{}\"]", redis.url);
+    let password = format!("broker.password_file=\"{secret}\"");
+    let with_list = |form, role| ["--set", url.as_str(), "--set", password.as_str(), "--set", form, role];
+
+    let logs = node.data_dir().join("logs");
+    fs::create_dir_all(&logs).unwrap();
+    fs::write(logs.join("0123456789ab.log"), made_up_log(LINES, 17)).unwrap();
+    let _shipper = Running::start(&node, &with_list("shipper.output=list", "shipper"));
+    let _transformer = Running::start(&centre, &with_list("transformer.input=list", "transformer"));
+    wait_for_calls(&centre, LINES);
+    assert_eq!(centre.json(&["datasets", "--json"])[0]["lost_lines"], 0);
+}
+
+#[test]
+fn a_list_without_a_redis_is_refused_by_name() {
+    let rastro = Rastro::new();
+    let output = rastro.command(&["shipper", "--set", "shipper.output=list"]).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success());
+    assert!(error.contains("shipper.output") && error.contains("broker.urls"), "{error}");
+}

@@ -400,3 +400,34 @@ async fn a_list_key_of_another_type_is_named() {
         ListBroker::connect(ListConfig { key: "{x}".to_owned(), ..config(&server) }).await.unwrap_err();
     assert!(error.to_string().contains("list_key"), "{error}");
 }
+
+#[tokio::test]
+async fn what_a_power_loss_takes_from_a_list_is_the_shippers_to_write_again() {
+    let Some(mut server) = Server::start_with(&["--appendonly", "yes", "--appendfsync", "everysec"]) else {
+        return;
+    };
+    let broker = open(&server).await;
+    let mut regressions = broker.regressions();
+    broker.append(vec![chunk(1, 0, 10), chunk(2, 0, 10)]).await.unwrap();
+    let durable = std::fs::metadata(server.append_only_file()).unwrap().len();
+    let before = Instant::now();
+    broker.append(vec![chunk(1, 10, 20)]).await.unwrap();
+    assert!(broker.durable_before() <= before, "a moment later nothing is durable yet");
+    server.kill();
+    std::fs::File::options().write(true).open(server.append_only_file()).unwrap().set_len(durable).unwrap();
+    server.restart();
+    // Told without anybody appending to the stream.
+    tokio::time::timeout(Duration::from_secs(20), regressions.changed()).await.unwrap().unwrap();
+    let error = broker.append(vec![chunk(1, 20, 21)]).await.unwrap_err();
+    assert!(matches!(error, BrokerError::OutOfOrder { .. }), "{error}");
+    let next = broker.stream_end(StreamId(1)).await.unwrap().unwrap().next_line;
+    assert_eq!(next, 10);
+    broker.append(vec![chunk(1, next, 21), chunk(2, 10, 11)]).await.unwrap();
+    assert_eq!(listed(&server).len(), 32);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let appended = Instant::now();
+    while broker.durable_before() < appended {
+        assert!(Instant::now() < deadline, "it never becomes durable");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
