@@ -84,7 +84,7 @@ struct Inner {
 }
 
 impl ElasticStore {
-    /// Connects, and makes Rastro's own indices if this is the first time. An older or newer layout is refused.
+    /// Connects, and puts the templates of Rastro's own indices if this is the first time. An older or newer layout is refused.
     pub async fn connect(config: ElasticConfig) -> Result<Self, StoreError> {
         let store = Self::unchecked(config)?;
         store.inner.check_version().await?;

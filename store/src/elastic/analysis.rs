@@ -109,6 +109,8 @@ impl Inner {
         let mut items = Vec::new();
         if !batch.scores.is_empty() {
             self.score_items(batch, &mut items).await?;
+        } else if !self.has_index(&batch.index).await? {
+            return Err(missing_index(&batch.index));
         }
         for alarm in &batch.alarms {
             items.push(self.alarm_item(&batch.job, alarm)?);
@@ -290,7 +292,9 @@ impl Inner {
         if let Some(segment) = query.segment {
             self.segment(segment).await?;
         }
-        let (target, filter) = self.score_search(query);
+        let (target, mut filter) = self.score_search(query);
+        // A figure that is no number is no score.
+        filter.push(json!({ "exists": { "field": "rastro.score" } }));
         self.client.refresh(&target).await?;
         let body = json!({
             "size": count.min(MAX_HITS),

@@ -178,15 +178,16 @@ impl Client {
             });
         }
         for item in answer.items {
+            let is_deletion = matches!(item, BulkItem::Delete(_));
             let (BulkItem::Create(item) | BulkItem::Index(item) | BulkItem::Delete(item)) = item;
-            outcomes.push(sort(item, &server)?);
+            outcomes.push(sort(item, is_deletion, &server)?);
         }
         Ok(())
     }
 }
 
 /// Which of four things an answer means: done, there already, unfit for ever, or not now (or never) for reasons outside the document.
-fn sort(answer: ItemAnswer, server: &str) -> Result<Outcome, StoreError> {
+fn sort(answer: ItemAnswer, is_deletion: bool, server: &str) -> Result<Outcome, StoreError> {
     let words = answer.error.as_ref().map(ItemError::words).unwrap_or_default();
     let kind = answer.error.as_ref().map(|error| error.kind.as_str()).unwrap_or_default();
     let server = server.to_owned();
@@ -196,6 +197,15 @@ fn sort(answer: ItemAnswer, server: &str) -> Result<Outcome, StoreError> {
         }
         409 => Ok(Outcome::Conflict),
         404 if answer.error.is_none() => Ok(Outcome::Missing),
+        404 if kind == "index_not_found_exception" && is_deletion => Ok(Outcome::Missing),
+        404 if kind == "index_not_found_exception" => Err(StoreError::Refused {
+            server,
+            message: format!(
+                "index `{}` is not there and is not made when it is written ({words}); let `action.auto_create_index` of the cluster \
+                 allow it",
+                answer.index
+            ),
+        }),
         400 if kind.contains("parsing") || kind.contains("mapp") || kind.contains("argument") => {
             Ok(Outcome::Unfit(words))
         }
@@ -229,7 +239,7 @@ mod tests {
     use super::*;
 
     fn sorted(json: &str) -> Result<Outcome, StoreError> {
-        sort(serde_json::from_str(json).unwrap(), "here:9200")
+        sort(serde_json::from_str(json).unwrap(), false, "here:9200")
     }
 
     #[test]

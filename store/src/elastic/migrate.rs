@@ -1,4 +1,4 @@
-//! The layout's version: Rastro's own indices are made with it, an older one is brought up to date by `rastro migrate`, a newer one is left
+//! The layout's version: every index and template of Rastro's bears it. An older one is brought up to date by `rastro migrate`, a newer one is left
 //! alone.
 //!
 //! Mappings may gain fields in place; what must change otherwise cannot, and is refused in one sentence. Documents are never rewritten.
@@ -54,39 +54,47 @@ impl ElasticStore {
 }
 
 impl Inner {
-    /// Makes Rastro's own indices that are not there yet; refuses those that are of another version, or someone else's.
+    /// Puts the templates by which Rastro's own indices are made when they are first written; refuses what is of another version, or
+    /// someone else's.
     pub(super) async fn check_version(&self) -> Result<(), StoreError> {
-        let indices = self.marked_indices().await?;
-        for marked in &indices {
+        for marked in &self.marked_indices().await? {
             let own = Own::ALL.into_iter().find(|own| self.own(*own) == marked.name);
             match (&marked.mark, own) {
                 (Some((_, kind, _)), Some(own)) if kind != own.name() => {
                     return Err(self.foreign(&marked.name));
                 }
-                (Some((version, ..)), _) => self.check_mark(&marked.name, *version)?,
+                (Some((version, ..)), _) => self.check_mark("index", &marked.name, *version)?,
                 (None, Some(_)) => return Err(self.foreign(&marked.name)),
                 // Someone else's index whose name begins like ours.
                 (None, None) => {}
             }
         }
-        for own in Own::ALL {
-            let name = self.own(own);
-            if !indices.iter().any(|marked| marked.name == name) {
-                self.make_own(own).await?;
-            }
+        let templates = self.template_versions().await?;
+        for (name, version) in &templates {
+            self.check_mark("template", name, *version)?;
         }
-        Ok(())
+        let has = |own: Own| templates.iter().any(|(name, _)| *name == self.own(own));
+        self.put_own_templates(|own| !has(own)).await
     }
 
-    fn check_mark(&self, name: &str, version: u64) -> Result<(), StoreError> {
+    /// Puts the templates of the indices that `wanted` names, all at once: Elasticsearch then makes one change of them.
+    async fn put_own_templates(&self, wanted: impl Fn(Own) -> bool) -> Result<(), StoreError> {
+        let [a, b, c, d, e, f, g, h] = Own::ALL.map(|own| {
+            let is_wanted = wanted(own);
+            async move { if is_wanted { self.put_own_template(own).await } else { Ok(()) } }
+        });
+        tokio::try_join!(a, b, c, d, e, f, g, h).map(drop)
+    }
+
+    fn check_mark(&self, what: &str, name: &str, version: u64) -> Result<(), StoreError> {
         let message = if version < schema::VERSION {
             format!(
-                "index `{name}` has layout {version}, this Rastro needs {}; stop all roles and run `rastro migrate`",
+                "{what} `{name}` has layout {version}, this Rastro needs {}; stop all roles and run `rastro migrate`",
                 schema::VERSION
             )
         } else if version > schema::VERSION {
             format!(
-                "index `{name}` has layout {version}, this Rastro knows {}; use the Rastro that made it, or a later one",
+                "{what} `{name}` has layout {version}, this Rastro knows {}; use the Rastro that made it, or a later one",
                 schema::VERSION
             )
         } else {
@@ -105,14 +113,7 @@ impl Inner {
         }
     }
 
-    async fn make_own(&self, own: Own) -> Result<(), StoreError> {
-        let name = self.own(own);
-        self.put_own_template(own).await?;
-        let body = json!({ "settings": schema::settings(self.config.replicas), "mappings": own.mappings() });
-        self.create_index(&name, &body).await
-    }
-
-    /// The template by which an index of ours that was removed while others write comes back as it was.
+    /// The template by which an index of ours is made, and comes back as it was if it is removed while others write.
     async fn put_own_template(&self, own: Own) -> Result<(), StoreError> {
         let name = self.own(own);
         let template = json!({
@@ -183,14 +184,27 @@ impl Inner {
             let is_own = Own::ALL.into_iter().any(|own| self.own(own) == marked.name);
             match &marked.mark {
                 Some((version, ..)) if *version > schema::VERSION => {
-                    self.check_mark(&marked.name, *version)?
+                    self.check_mark("index", &marked.name, *version)?
                 }
                 None if is_own => return Err(self.foreign(&marked.name)),
                 _ => {}
             }
         }
-        for marked in self.marked_templates().await? {
+        let templates = self.marked_templates().await?;
+        for own in Own::ALL {
+            let name = self.own(own);
+            if !templates.iter().any(|marked| marked.name == name) {
+                done.push(Migration { what: format!("template `{name}`"), from: None, to: schema::VERSION });
+                if !is_trial {
+                    self.put_own_template(own).await?;
+                }
+            }
+        }
+        for marked in templates {
             let Some((version, kind, dataset)) = marked.mark else { continue };
+            if version > schema::VERSION {
+                self.check_mark("template", &marked.name, version)?;
+            }
             if version >= schema::VERSION {
                 continue;
             }
@@ -208,15 +222,6 @@ impl Inner {
                 let template = schema::template(&self.config.prefix, &dataset, kind, self.config.replicas);
                 let path = format!("/_index_template/{}", encode(&marked.name));
                 self.client.json::<Value>(Method::Put, &path, &[], Body::from(&template)).await?;
-            }
-        }
-        for own in Own::ALL {
-            let name = self.own(own);
-            if !indices.iter().any(|marked| marked.name == name) {
-                done.push(Migration { what: format!("index `{name}`"), from: None, to: schema::VERSION });
-                if !is_trial {
-                    self.make_own(own).await?;
-                }
             }
         }
         for marked in indices {

@@ -57,6 +57,10 @@ impl Inner {
         let mut counters: BTreeMap<String, Current> = BTreeMap::new();
         for segment in accepted.iter().flat_map(|chunk| &chunk.chunk.output.segments) {
             let dataset = &segment.dataset;
+            if segment.index != *dataset {
+                // Named by time, it stays where it is.
+                continue;
+            }
             if !counters.contains_key(dataset) {
                 let found =
                     self.client.get::<Current>(&self.own(Own::Assignments), &count_id(dataset)).await?;

@@ -1,10 +1,11 @@
-//! What the embedded store promises, seen from outside.
+//! What a store promises, seen from outside.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of the tests are tests, too")]
 
 mod analysis;
 mod chunks;
 mod faults;
+mod home;
 mod kill;
 mod processes;
 mod profiles;
@@ -46,8 +47,12 @@ fn container() -> Container {
     Container { id: "0123456789ab".into(), name: Some("web".into()), image: Some("nginx".into()) }
 }
 
-/// Lines `from..to` of a stream of which every line is a call of ten bytes.
 fn segment(stream: u64, from: u64, to: u64) -> Segment {
+    segment_of("shop", stream, from, to)
+}
+
+/// Lines `from..to` of a stream of which every line is a call of ten bytes.
+fn segment_of(dataset: &str, stream: u64, from: u64, to: u64) -> Segment {
     let kinds = [("read", Category::File), ("futex", Category::Ipc), ("<unknown>", Category::Unknown)];
     let mut calls = Calls {
         kinds: kinds.map(|(name, category)| CallKind { name: name.into(), category }).to_vec(),
@@ -59,8 +64,8 @@ fn segment(stream: u64, from: u64, to: u64) -> Segment {
     (from..to).for_each(|line| push_call(&mut calls, line));
     Segment {
         id: SegmentId { stream: StreamId(stream), start: Position::new(0, from * 10), part: 0 },
-        dataset: "shop".into(),
-        index: INDEX.into(),
+        dataset: dataset.into(),
+        index: format!("{dataset}-2022.03.31"),
         node: "worker-0".into(),
         architecture: "x86_64".into(),
         container: container(),
@@ -79,10 +84,14 @@ fn tally(calls: u64) -> Tally {
 }
 
 fn chunk(stream: u64, from: u64, to: u64) -> ChunkOutput {
+    chunk_of("shop", stream, from, to)
+}
+
+fn chunk_of(dataset: &str, stream: u64, from: u64, to: u64) -> ChunkOutput {
     ChunkOutput {
         stream: StreamId(stream),
         path: format!("/var/log/rastro/{stream}.log"),
-        dataset: "shop".into(),
+        dataset: dataset.into(),
         start: Position::new(0, from * 10),
         end: Position::new(0, to * 10),
         previous: Position::new(0, from * 10),
@@ -90,9 +99,9 @@ fn chunk(stream: u64, from: u64, to: u64) -> ChunkOutput {
         lines: (to - from) as u32,
         gap: None,
         tally: tally(to - from),
-        segments: vec![segment(stream, from, to)],
+        segments: vec![segment_of(dataset, stream, from, to)],
         rollups: vec![Rollup {
-            index: INDEX.into(),
+            index: format!("{dataset}-2022.03.31"),
             container: container(),
             name: "read".into(),
             category: Category::File,

@@ -1,9 +1,11 @@
 //! Profiles and their versions.
 
 use rastro_model::ProfileRef;
-use rastro_store::{Profile, ProfileSummary, Store, StoreError};
+use rastro_store::{Profile, ProfileSummary, StoreError};
 
-use crate::open;
+use crate::home::{Home, in_both_homes};
+
+in_both_homes!(a_version_is_never_given_twice, a_profile_that_is_not_there_is_named,);
 
 fn profile(name: &str, bytes: &[u8]) -> Profile {
     Profile {
@@ -18,10 +20,8 @@ fn profile(name: &str, bytes: &[u8]) -> Profile {
     }
 }
 
-#[tokio::test]
-async fn a_version_is_never_given_twice() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(directory.path());
+async fn a_version_is_never_given_twice(home: &Home) {
+    let store = home.open().await;
     assert_eq!(store.put_profile(&profile("nginx:1.27", b"one")).await.unwrap(), 1);
     assert_eq!(store.put_profile(&profile("nginx:1.27", b"two!")).await.unwrap(), 2);
     assert_eq!(store.put_profile(&profile("redis", b"r")).await.unwrap(), 1);
@@ -30,7 +30,7 @@ async fn a_version_is_never_given_twice() {
     assert_eq!(store.put_profile(&profile("nginx:1.27", b"three")).await.unwrap(), 3);
     drop(store);
 
-    let store = open(directory.path());
+    let store = home.open().await;
     let latest = store.profile("nginx:1.27", None).await.unwrap();
     assert_eq!(latest.bytes, b"three");
     assert_eq!(latest.summary.profile, ProfileRef { name: "nginx:1.27".into(), version: 3 });
@@ -44,10 +44,8 @@ async fn a_version_is_never_given_twice() {
     assert_eq!(store.put_profile(&profile("nginx:1.27", b"four")).await.unwrap(), 4);
 }
 
-#[tokio::test]
-async fn a_profile_that_is_not_there_is_named() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(directory.path());
+async fn a_profile_that_is_not_there_is_named(home: &Home) {
+    let store = home.open().await;
     store.put_profile(&profile("nginx", b"")).await.unwrap();
     for (name, version, told) in
         [("nginy", None, "no profile `nginy`"), ("nginx", Some(9), "`nginx version 9`")]
