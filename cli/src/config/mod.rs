@@ -316,7 +316,7 @@ impl Default for ShipperConfig {
             exclude: Vec::new(),
             max_line_bytes: ByteSize::mib(1),
             chunk_bytes: ByteSize::kib(256),
-            flush_interval: Duration::from_millis(500),
+            flush_interval: Duration::from_millis(200),
             poll_interval: Duration::from_secs(2),
             output: QueueForm::Stream,
         }
