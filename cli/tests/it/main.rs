@@ -5,6 +5,8 @@
 mod damage;
 mod demo;
 mod doctor;
+mod elastic;
+mod elasticsearch;
 mod eval;
 mod explain;
 mod export;

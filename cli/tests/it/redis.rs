@@ -13,17 +13,17 @@ use crate::{
     support::{Rastro, made_up_log},
 };
 
-const PASSWORD: &str = "not a secret of anyone";
+pub(crate) const PASSWORD: &str = "not a secret of anyone";
 
 /// A Redis of the test's own.
-struct Redis {
+pub(crate) struct Redis {
     server: Child,
-    url: String,
+    pub(crate) url: String,
     _folder: tempfile::TempDir,
 }
 
 impl Redis {
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new("redis-server");

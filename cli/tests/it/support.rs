@@ -28,6 +28,7 @@ impl Rastro {
         command
             .current_dir(self.folder.path())
             .env_remove("RASTRO_CONFIG")
+            .env_remove("RASTRO_SERVICES")
             .args(arguments)
             .arg("--data-dir")
             .arg(self.data_dir())
