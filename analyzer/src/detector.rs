@@ -171,6 +171,11 @@ pub trait Detector: Any + Debug + Send + Sync {
     /// Content as bytes, the same for the same content. [`crate::registry::DetectorInfo::decode`] reads them.
     fn encode(&self) -> Vec<u8>;
 
+    /// What people should know of what it learned, such as that it could not learn something.
+    fn note(&self) -> Option<String> {
+        None
+    }
+
     /// A copy.
     fn boxed_clone(&self) -> Box<dyn Detector>;
 

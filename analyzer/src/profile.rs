@@ -286,6 +286,7 @@ impl Profile {
                     "raw_threshold": calibration.raw_threshold(),
                     "calibration": calibration.describe(),
                     "growth": model.growth,
+                    "note": model.detector.note(),
                 })
             })
             .collect();

@@ -62,6 +62,7 @@ trait BehaviourModel: Any + Clone + Default + Debug + Send + Sync + Serialize + 
     fn merge(&mut self, other: &Self, symbols: &[Symbol]);
     fn check(&self, alphabet: usize) -> Result<(), String>;
     fn statistics(&self) -> WindowStatistics;
+    fn describe(&self) -> String;
 }
 
 macro_rules! behaviour_model {
@@ -85,6 +86,10 @@ macro_rules! behaviour_model {
 
             fn statistics(&self) -> WindowStatistics {
                 self.statistics()
+            }
+
+            fn describe(&self) -> String {
+                self.describe()
             }
         }
     };
@@ -157,6 +162,10 @@ impl<M: BehaviourModel> Detector for Behaviour<M> {
         };
         Arc::make_mut(&mut self.model).merge(&other.model, symbols);
         true
+    }
+
+    fn note(&self) -> Option<String> {
+        Some(self.model.describe())
     }
 
     fn encode(&self) -> Vec<u8> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::bail;
+use rastro_analyzer::{ModelSpec, behaviour::reads_all_columns};
 use rastro_model::{Container, Segment};
 use rastro_store::{Columns, DatasetSummary, IndexSummary, Store, StoredSegment};
 use tokio::sync::mpsc;
@@ -38,17 +39,23 @@ pub(super) fn targets(datasets: &[DatasetSummary], name: &str) -> anyhow::Result
     Ok(targets)
 }
 
+/// What these models read of a segment.
+pub(super) fn columns_of(models: &[ModelSpec]) -> Columns {
+    if models.iter().any(reads_all_columns) { Columns::All } else { Columns::Sequence }
+}
+
 /// The segments of an index, a page at a time, read ahead while the last page is worked on.
 pub(super) fn pages(
     store: &Arc<dyn Store>,
     index: &str,
+    columns: Columns,
 ) -> mpsc::Receiver<anyhow::Result<Vec<StoredSegment>>> {
     let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
     let (store, index) = (Arc::clone(store), index.to_owned());
     tokio::spawn(async move {
         let mut after = 0;
         loop {
-            let page = store.segments(&index, after, PAGE_CALLS, Columns::Sequence).await;
+            let page = store.segments(&index, after, PAGE_CALLS, columns).await;
             let is_last = match &page {
                 Ok(page) => match page.last() {
                     Some(last) => {

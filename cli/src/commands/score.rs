@@ -71,6 +71,7 @@ pub(super) async fn score(context: &Context, arguments: &ScoreArgs) -> anyhow::R
     let models = models(context, arguments)?;
     let mut profiles = ChosenProfiles::new(&store, &settings, arguments.profile.as_deref(), models).await?;
 
+    let columns = profiles.columns().await?;
     let begun = Instant::now();
     let total: u64 = targets.iter().map(|target| target.index.calls).sum();
     let bar =
@@ -85,7 +86,7 @@ pub(super) async fn score(context: &Context, arguments: &ScoreArgs) -> anyhow::R
             job: (!arguments.dry_run).then_some(arguments.name.as_str()),
             scorers: BTreeMap::new(),
         };
-        let mut pages = pages(&store, &target.index.name);
+        let mut pages = pages(&store, &target.index.name, columns);
         while let Some(page) = pages.recv().await {
             let page = page?;
             let calls = page.iter().map(|stored| stored.segment.calls.len() as u64).sum();

@@ -11,12 +11,12 @@ use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use rastro_analyzer::{Profile, Trainer, TrainingOptions};
 use rastro_model::Segment;
-use rastro_store::{Store, StoreError};
+use rastro_store::{Columns, Store, StoreError};
 use serde::Serialize;
 
 use super::{
     Context,
-    analyzer_input::{is_wanted, is_within, pages, targets},
+    analyzer_input::{columns_of, is_wanted, is_within, pages, targets},
     profile::to_store,
 };
 use crate::{
@@ -54,9 +54,11 @@ pub(super) async fn train(context: &Context, arguments: &TrainArgs) -> anyhow::R
     let total: u64 = targets_to_learn.iter().map(|target| target.index.calls).sum();
     let bar =
         if context.quiet { indicatif::ProgressBar::hidden() } else { progress::items(total, "learning") };
+    // A profile that learns more may have models that were not asked for.
+    let columns = if arguments.add { Columns::All } else { columns_of(&options.models) };
     let mut trainers: BTreeMap<String, Trainer> = BTreeMap::new();
     for target in &targets_to_learn {
-        let mut pages = pages(&store, &target.index.name);
+        let mut pages = pages(&store, &target.index.name, columns);
         while let Some(page) = pages.recv().await {
             for stored in page? {
                 let segment = &stored.segment;

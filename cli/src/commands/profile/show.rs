@@ -38,6 +38,7 @@ struct ModelView {
     completeness: f64,
     held_out_frames: u64,
     calibration: String,
+    note: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -85,6 +86,8 @@ fn page(reference: &ProfileRef, profile: &Profile, view: &ProfileView) -> String
     lines.extend(
         view.models.iter().map(|model| format!("{}: {}", model.model, text::printable(&model.calibration))),
     );
+    let noted = view.models.iter().filter_map(|model| Some((&model.model, model.note.as_ref()?)));
+    lines.extend(noted.map(|(model, note)| format!("{model}: {}", text::printable(note))));
     let calls = profile.calls();
     let mut table = output::table(["CALL", "COUNT", "SHARE"]);
     for (name, count) in calls.iter().take(LISTED_CALLS) {

@@ -5,10 +5,13 @@ use std::{collections::HashMap, sync::Arc};
 use anyhow::bail;
 use rastro_analyzer::{ModelSpec, Profile, Scorer, Trainer, TrainingOptions};
 use rastro_model::{ProfileRef, Segment};
-use rastro_store::Store;
+use rastro_store::{Columns, Store};
 
 use crate::{
-    commands::{analyzer_input::pages, profile::ProfileReference},
+    commands::{
+        analyzer_input::{columns_of, pages},
+        profile::ProfileReference,
+    },
     output::text,
     roles::analyzer::{Profiles, Settings},
 };
@@ -49,6 +52,25 @@ impl ChosenProfiles {
         })
     }
 
+    /// What scoring reads of a segment: where no model was named, what the models of any profile may need.
+    pub(super) async fn columns(&mut self) -> anyhow::Result<Columns> {
+        if !self.models.is_empty() {
+            return Ok(columns_of(&self.models));
+        }
+        let possible = match &self.named {
+            Some(reference) => vec![reference.clone()],
+            None => self.profiles.latest(),
+        };
+        for reference in possible {
+            // One that cannot be read is an error where it is used.
+            let Ok(profile) = self.profiles.read(self.store.as_ref(), &reference).await else { continue };
+            if columns_of(&profile.models()) == Columns::All {
+                return Ok(Columns::All);
+            }
+        }
+        Ok(Columns::Sequence)
+    }
+
     /// A scorer for the workload of `segment`; `None` if there is no profile for it.
     pub(super) async fn scorer(&mut self, segment: &Segment) -> anyhow::Result<Option<Scorer>> {
         let Some(reference) = self.named.clone().or_else(|| self.profiles.choose(segment)) else {
@@ -80,7 +102,7 @@ impl ChosenProfiles {
         let stored = datasets.iter().flat_map(|dataset| &dataset.indices).map(|index| index.name.as_str());
         let is_source = |index: &str| profile.sources().iter().any(|source| source.index == index);
         for index in stored.filter(|index| is_source(index)) {
-            let mut pages = pages(&self.store, index);
+            let mut pages = pages(&self.store, index, columns_of(&self.models));
             while let Some(page) = pages.recv().await {
                 for stored in page? {
                     let segment = &stored.segment;

@@ -34,6 +34,13 @@ impl Profiles {
         Ok(())
     }
 
+    /// All of them, the latest version of each.
+    pub(crate) fn latest(&self) -> Vec<ProfileRef> {
+        let reference =
+            |(name, version): (&String, &u32)| ProfileRef { name: name.clone(), version: *version };
+        self.latest.iter().map(reference).collect()
+    }
+
     /// The profile for a segment, if there is one.
     pub(crate) fn choose(&self, segment: &Segment) -> Option<ProfileRef> {
         let name = name_of(segment);
