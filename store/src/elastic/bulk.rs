@@ -209,7 +209,7 @@ fn sort(answer: ItemAnswer, is_deletion: bool, server: &str) -> Result<Outcome, 
         400 if kind.contains("parsing") || kind.contains("mapp") || kind.contains("argument") => {
             Ok(Outcome::Unfit(words))
         }
-        403 if is_block(&words) => Err(StoreError::Unavailable {
+        403 | 429 if is_block(&words) => Err(StoreError::Unavailable {
             server,
             message: format!(
                 "index `{}` cannot be written ({words}); where a disk was too full, make room: Elasticsearch then lifts the block by itself",
@@ -266,8 +266,15 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_waited_for_and_a_missing_privilege_is_not() {
-        let block = r#"{"status":403,"_index":"web","error":{"type":"cluster_block_exception","reason":"index [web] blocked by: [FORBIDDEN/12/index read-only / allow delete (api)];"}}"#;
-        assert!(sorted(block).unwrap_err().is_transient());
+        for (status, words) in
+            [(403, "FORBIDDEN/12/index read-only / allow delete (api)"), (429, "TOO_MANY_REQUESTS/12/disk")]
+        {
+            let block = format!(
+                r#"{{"status":{status},"_index":"web","error":{{"type":"cluster_block_exception","reason":"index [web] blocked by: [{words}];"}}}}"#
+            );
+            let error = sorted(&block).unwrap_err();
+            assert!(error.is_transient() && error.to_string().contains("make room"), "{error}");
+        }
         let privilege = r#"{"status":403,"_index":"web","error":{"type":"security_exception","reason":"action is unauthorized"}}"#;
         let error = sorted(privilege).unwrap_err();
         assert!(!error.is_transient() && error.to_string().contains("`web`"), "{error}");

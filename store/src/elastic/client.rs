@@ -270,7 +270,7 @@ impl Answer {
                           `store.password_file`), or `store.api_key_file`"
                     .to_owned(),
             },
-            403 if is_block(&words) => StoreError::Unavailable {
+            403 | 429 if is_block(&words) => StoreError::Unavailable {
                 server,
                 message: format!(
                     "an index cannot be written ({words}); where a disk was too full, make room: Elasticsearch then lifts the block by itself"

@@ -49,15 +49,18 @@ async fn what_is_written_comes_back_as_it_was_in_the_order_of_its_stream(home: &
     assert!(by_stream(segments.clone()) == by_stream(written), "what comes back is not what was written");
 
     let page = store.segments(&home.index(), stored[0].place, 40, Columns::Sequence).await.unwrap();
-    assert_eq!(page.len(), 1, "a page ends with the segment that fills it");
+    // How many it takes depends on the order of the streams.
+    let filling = if segments[1].calls.len() >= 40 { 1 } else { 2 };
+    assert_eq!(page.len(), filling, "a page ends with the segment that fills it");
     assert_eq!(page[0].place, stored[1].place);
     assert_eq!(page[0].segment.calls.time_ns, segments[1].calls.time_ns);
     assert!(page[0].segment.calls.result.is_empty() && page[0].segment.details.is_empty());
     assert!(store.segments(&home.index(), stored[3].place, 40, Columns::All).await.unwrap().is_empty());
 
     let id = |start| SegmentId { stream: StreamId(1), start: Position::new(0, start), part: 0 };
-    assert_eq!(store.segment(id(1000)).await.unwrap(), segments[2]);
-    assert_eq!(store.segment_before(id(1010)).await.unwrap(), Some(segments[2].clone()));
+    let wanted = chunks[2].segments[0].clone();
+    assert_eq!(store.segment(id(1000)).await.unwrap(), wanted);
+    assert_eq!(store.segment_before(id(1010)).await.unwrap(), Some(wanted));
     assert_eq!(store.segment_before(id(0)).await.unwrap(), None);
     let error = store.segment(id(999)).await.unwrap_err();
     assert!(matches!(error, StoreError::NotFound { kind: "segment", .. }), "{error}");

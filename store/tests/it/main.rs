@@ -4,11 +4,13 @@
 
 mod analysis;
 mod chunks;
+mod elastic;
 mod faults;
 mod home;
 mod kill;
 mod processes;
 mod profiles;
+mod proxy;
 mod retention;
 
 use std::path::{Path, PathBuf};
