@@ -10,13 +10,17 @@ use rastro_model::Tally;
 use rastro_store::Store;
 use tokio_util::sync::CancellationToken;
 
-/// How often the ledgers are read.
-const INTERVAL: Duration = Duration::from_secs(5);
+/// How often the ledgers are read: a look at a file of one's own costs next to nothing, sums over a server's indices cost more.
+pub(super) const OF_FILE: Duration = Duration::from_secs(5);
+
+/// The same of a server.
+pub(super) const OF_SERVER: Duration = Duration::from_secs(30);
 
 /// Sets the gauges now and then until `shutdown`.
 pub(super) async fn watch(
     store: Option<Arc<dyn Store>>,
     broker: Option<Arc<dyn Broker>>,
+    interval: Duration,
     shutdown: CancellationToken,
 ) {
     loop {
@@ -25,7 +29,7 @@ pub(super) async fn watch(
         }
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(INTERVAL) => {}
+            () = tokio::time::sleep(interval) => {}
         }
     }
 }

@@ -110,7 +110,9 @@ impl Pipeline {
         }
         if pipeline.server.is_some() {
             let (store, broker) = (pipeline.store.clone(), pipeline.broker.clone());
-            tokio::spawn(conservation::watch(store, broker, pipeline.shutdown.clone()));
+            let interval =
+                if config.store.is_embedded() { conservation::OF_FILE } else { conservation::OF_SERVER };
+            tokio::spawn(conservation::watch(store, broker, interval, pipeline.shutdown.clone()));
         }
         Ok(pipeline)
     }

@@ -291,6 +291,50 @@ async fn a_recording_that_is_delivered_twice_is_in_the_store_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_recording_whose_chunks_are_drawn_anew_is_in_the_store_once() {
+    // Two threads whose calls overlap, so that chunk borders part enters from exits.
+    let lines: Vec<Vec<u8>> = (0..300)
+        .flat_map(|call| [(call, 1, '>'), (call, 2, '>'), (call, 1, '<'), (call, 2, '<')])
+        .zip(1_600_000_000_000_000_000_u64..)
+        .map(|((call, thread, direction), time)| {
+            format!("{time} {thread} {direction} read{}\n", call % 7).into_bytes()
+        })
+        .collect();
+    let cut_every = |length: usize| -> Vec<Chunk> {
+        let cuts: Vec<usize> = (1..lines.len()).filter(|line| line % length == 0).collect();
+        chain(&lines, &cuts)
+    };
+    let format = Format::parse("%evt.rawtime %thread.tid %evt.dir %evt.type").unwrap();
+    let config = RoleConfig { transformer: TransformerConfig::new(format, "test"), ..config() };
+    for known_chunks in [1, 7, 18] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(EmbeddedStore::open(&directory.path().join("store.db")).unwrap());
+        // The queue is lost when so many chunks are stored, and the next one has other borders.
+        let before = cut_every(33)[..known_chunks].to_vec();
+        for (queue, chunks) in [("before", before), ("after", cut_every(50))] {
+            let queue = directory.path().join(queue);
+            std::fs::create_dir(&queue).unwrap();
+            let broker = open(&queue);
+            broker.append(chunks).await.unwrap();
+            let shutdown = CancellationToken::new();
+            let role = tokio::spawn(run(broker.clone(), store.clone(), config.clone(), shutdown.clone()));
+            until("an empty broker", async || broker.depth().await.unwrap().chunks == 0).await;
+            shutdown.cancel();
+            role.await.unwrap().unwrap();
+        }
+        let tally = store.stream_tally(cut_every(50)[0].stream).await.unwrap();
+        let expected = Tally {
+            lines_read: 1200,
+            events_parsed: 1200,
+            calls_stored: 600,
+            events_folded: 600,
+            ..Tally::default()
+        };
+        assert_eq!(tally, expected, "{known_chunks} chunks were known");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_role_without_work_ends_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let shutdown = CancellationToken::new();

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use rastro_model::{Alarm, AlarmId, Position, Segment, SegmentId, StreamId, Tally};
 use rastro_store::{
     AlarmQuery, AnalysisBatch, ChunkOutput, Columns, DatasetSummary, DeadLetter, Label, Profile,
-    ProfileSummary, Rollup, ScoreQuery, Store, StoreError, StoredScores, StoredSegment, WriteReport,
+    ProfileSummary, Retention, RetentionReport, Rollup, ScoreQuery, Store, StoreError, StoredScores,
+    StoredSegment, WriteReport,
 };
 
 /// What the next write does.
@@ -123,6 +124,10 @@ impl Store for ScriptedStore {
     }
 
     async fn delete_dataset(&self, _: &str) -> Result<(), StoreError> {
+        Err(absent("dataset"))
+    }
+
+    async fn retain(&self, _: &Retention) -> Result<RetentionReport, StoreError> {
         Err(absent("dataset"))
     }
 
