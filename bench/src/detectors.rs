@@ -4,8 +4,10 @@ mod python;
 
 use std::{collections::HashMap, hint::black_box, sync::Arc};
 
-use anyhow::ensure;
-use rastro_analyzer::{ModelSpec, Profile, Scorer, ScoringOptions, Trainer, TrainingOptions};
+use anyhow::{bail, ensure};
+use rastro_analyzer::{
+    ModelSpec, Profile, Scorer, ScoringOptions, Trainer, TrainingOptions, detector::Judge,
+};
 use rastro_model::Segment;
 
 use crate::{
@@ -56,7 +58,9 @@ pub(crate) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()
         // The same work without threads, frames and scores: the calls thread by thread through the detector's inner loop.
         let mut detector = spec.create();
         detector.learn(&thread_by_thread(&naive_train), 0);
-        let judge = detector.judge(names.0.len());
+        let Judge::Calls(judge) = detector.judge(names.0.len()) else {
+            bail!("{title} does not judge call by call");
+        };
         let symbols = thread_by_thread(&naive_test);
         let mut verdicts = vec![0; symbols.len()];
         let mut inner = || {

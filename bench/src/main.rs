@@ -1,5 +1,6 @@
 //! Benchmarks: every figure beside a named peer or limit measured in the same run.
 
+mod away;
 mod brokers;
 mod chunks;
 mod detectors;
@@ -8,6 +9,7 @@ mod idle;
 mod measure;
 mod naive;
 mod parsing;
+mod pipeline;
 mod process;
 mod report;
 mod rotation;
@@ -19,6 +21,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use pipeline::Servers;
+use rastro_chaos::servers::{Account, Distribution};
 use report::Report;
 
 /// Benchmarks of Rastro. `cargo xtask bench` builds the binary that it measures.
@@ -27,6 +31,21 @@ struct Arguments {
     /// The `rastro` binary, built in release form.
     #[arg(long)]
     rastro: PathBuf,
+    /// The program that writes the pipeline's load; with `--elasticsearch`, `--java` and `--folder`, groups that need servers are measured.
+    #[arg(long, requires = "elasticsearch")]
+    writer: Option<PathBuf>,
+    /// An unpacked Elasticsearch.
+    #[arg(long, requires = "java")]
+    elasticsearch: Option<PathBuf>,
+    /// The Java that it runs on.
+    #[arg(long, requires = "folder")]
+    java: Option<PathBuf>,
+    /// Where servers and roles keep what they have; the servers' user must reach it.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// Who the servers run as, UID:GID.
+    #[arg(long)]
+    account: Option<Account>,
     /// Small volumes.
     #[arg(long)]
     quick: bool,
@@ -44,6 +63,8 @@ struct Settings {
     rastro: PathBuf,
     /// Small volumes.
     quick: bool,
+    /// What servers are made of, where they may be started.
+    servers: Option<Servers>,
 }
 
 type Benchmark = fn(&Settings, &mut Report) -> anyhow::Result<()>;
@@ -57,11 +78,22 @@ const BENCHMARKS: &[(&str, Benchmark)] = &[
     ("idle", idle::run),
     ("trail", trail::run),
     ("volume", volume::run),
+    ("pipeline", pipeline::run),
+    ("away", away::run),
 ];
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let settings = Settings { rastro: arguments.rastro, quick: arguments.quick };
+    let servers = match (arguments.writer, arguments.elasticsearch, arguments.java, arguments.folder) {
+        (Some(writer), Some(home), Some(java), Some(folder)) => Some(Servers {
+            account: arguments.account,
+            elasticsearch: Distribution { home, java, heap: "1g".to_owned() },
+            writer,
+            folder,
+        }),
+        _ => None,
+    };
+    let settings = Settings { rastro: arguments.rastro, quick: arguments.quick, servers };
     let mut report = Report::new(arguments.json);
     for (name, benchmark) in BENCHMARKS {
         if arguments.only.as_deref().is_none_or(|only| name.contains(only)) {

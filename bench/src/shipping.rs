@@ -129,7 +129,7 @@ fn ship_into_queue(runtime: &Runtime, folder: &Path, path: &Path, written: &LogF
 }
 
 /// Ships the whole file and stops.
-fn ship(
+pub(crate) fn ship(
     runtime: &Runtime,
     state: &Path,
     path: &Path,

@@ -87,6 +87,7 @@ pub fn run(run: &Run, mut tell: impl FnMut(&str)) -> anyhow::Result<Outcome> {
         rotate_bytes: 512 << 10,
         base_ns: now_ns(),
         datasets: vec!["chaos-a".to_owned(), "chaos-b".to_owned()],
+        oddity: None,
     })?;
     tell(&format!("{:.1} s  everybody runs; seed {}", begun.elapsed().as_secs_f64(), run.seed));
     thread::sleep(WARM_UP);

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use rastro_chaos::{
     chaos::{self, Outcome, Run},
-    plan::Length,
+    plan::{Length, NIGHTLY, SHORT},
     rig::{self, Parts},
     servers::{Account, Distribution},
     writer::{self, Load, Places},
@@ -114,11 +114,12 @@ fn write(arguments: WriteArguments) -> anyhow::Result<()> {
 fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let seed = arguments.seed.unwrap_or(now.as_secs() % 1_000_000);
-    let (faults, seconds, rate) = if arguments.short { (14, 40, 2_000) } else { (210, 1_260, 4_000) };
-    let faults = arguments.faults.unwrap_or(faults);
+    let (form, rate) = if arguments.short { (SHORT, 2_000) } else { (NIGHTLY, 4_000) };
+    let faults = arguments.faults.unwrap_or(form.faults);
     // With another number of faults they come as often as before.
-    let seconds =
-        arguments.seconds.unwrap_or(seconds * faults as u64 / if arguments.short { 14 } else { 210 });
+    let time = form.time * faults as u32 / form.faults as u32;
+    let time = arguments.seconds.map_or(time, Duration::from_secs);
+    let rate = arguments.rate.unwrap_or(rate);
     let folder = std::path::absolute(&arguments.folder)?.join(format!("run-{seed}-{}", std::process::id()));
     let elasticsearch = arguments.elasticsearch.clone().zip(arguments.java.clone());
     let parts = Parts {
@@ -139,7 +140,7 @@ fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
             "analyzer.learning_min_time=\"10s\"".to_owned(),
         ],
     };
-    let length = Length { faults, time: Duration::from_secs(seconds) };
+    let length = Length { faults, time };
     let is_terminal = std::io::stderr().is_terminal();
     let tell = |line: &str| {
         if is_terminal {

@@ -109,6 +109,12 @@ pub struct Length {
     pub time: Duration,
 }
 
+/// The form for every day.
+pub const SHORT: Length = Length { faults: 15, time: Duration::from_secs(45) };
+
+/// The form for the night.
+pub const NIGHTLY: Length = Length { faults: 210, time: Duration::from_mins(21) };
+
 /// Time that a killed Elasticsearch has to come back before anything else is done to it.
 const RESTART_OF_ELASTICSEARCH: Duration = Duration::from_secs(40);
 
@@ -232,6 +238,19 @@ mod tests {
         assert_eq!(faults.len(), 200);
         let met: HashSet<_> = faults.iter().map(|fault| (fault.kind, fault.target)).collect();
         assert_eq!(met, kinds(ALL).into_iter().collect());
+    }
+
+    #[test]
+    fn the_seed_of_the_tests_kills_every_server_and_every_kind_of_role() {
+        // `cargo xtask test` runs the short form with this seed.
+        let faults = plan(206, SHORT, ALL);
+        let has = |kind, target: &str| {
+            faults.iter().any(|fault| fault.kind == kind && fault.target.to_string().starts_with(target))
+        };
+        for target in ["agent", "shipper", "transformer", "analyzer", "redis", "elasticsearch"] {
+            assert!(has(Kind::Kill, target), "{target}");
+        }
+        assert!(has(Kind::Cut, "redis") && has(Kind::FillDisk, "redis") && has(Kind::JumpClock, "analyzer"));
     }
 
     #[test]

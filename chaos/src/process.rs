@@ -171,7 +171,12 @@ fn resident_bytes(pid: u32) -> u64 {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:").map(str::to_owned))?;
         line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()
     });
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    // Each thread has the children that it started.
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let children: String = threads
+        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
+        .collect::<Vec<_>>()
+        .join(" ");
     let children: u64 =
         children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).map(resident_bytes).sum();
     own.unwrap_or(0) * 1024 + children

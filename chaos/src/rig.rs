@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -40,7 +41,7 @@ pub struct Parts {
     pub elasticsearch: Option<Distribution>,
     /// Transformers and analyzers, so many of each.
     pub each: u8,
-    /// Whether small disks are mounted and clocks can be set.
+    /// Whether proxies stand before the servers, small disks are mounted and clocks can be set. Without it nothing slows the pipeline.
     pub faulty: bool,
     /// More `--set` for all roles.
     pub settings: Vec<String>,
@@ -52,6 +53,12 @@ pub struct Proxied {
     pub server: Server,
     /// Where the roles connect to.
     pub proxy: Proxy,
+}
+
+impl Proxied {
+    fn port(&self, is_proxied: bool) -> u16 {
+        if is_proxied { self.proxy.port() } else { self.server.port }
+    }
 }
 
 /// The pipeline.
@@ -135,14 +142,14 @@ impl Rig {
         let mut settings = self.parts.settings.clone();
         settings.extend([
             format!("node={name:?}"),
-            format!("broker.urls=[\"redis://127.0.0.1:{}\"]", self.redis.proxy.port()),
+            format!("broker.urls=[\"redis://127.0.0.1:{}\"]", self.redis.port(self.parts.faulty)),
             "observability.enabled=false".to_owned(),
         ]);
         if target == Target::Shipper {
             settings.push(format!("shipper.include=[\"{}/*.log\"]", self.places.logs.display()));
         }
         if let Some(store) = &self.elasticsearch {
-            settings.push(format!("store.urls=[\"http://127.0.0.1:{}\"]", store.proxy.port()));
+            settings.push(format!("store.urls=[\"http://127.0.0.1:{}\"]", store.port(self.parts.faulty)));
             settings.push("store.username=\"elastic\"".to_owned());
         }
         let data_dir = folder.join(&name);
@@ -167,6 +174,26 @@ impl Rig {
         });
         self.roles.insert(target, process);
         Ok(())
+    }
+
+    /// Ends the roles and makes them anew with other settings.
+    pub fn configure(&mut self, settings: Vec<String>) -> anyhow::Result<()> {
+        self.stop_roles();
+        self.parts.settings = settings;
+        self.roles.clear();
+        self.add_roles()
+    }
+
+    /// A command of `rastro` that asks the store.
+    pub fn client(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.parts.rastro);
+        command.args(arguments).arg("--data-dir").arg(self.parts.folder.join("client"));
+        if let Some(store) = &self.elasticsearch {
+            let url = format!("store.urls=[\"http://127.0.0.1:{}\"]", store.server.port);
+            command.args(["--set", &url, "--set", "store.username=\"elastic\""]);
+            command.env("RASTRO_STORE__PASSWORD", &store.server.password);
+        }
+        command
     }
 
     /// Starts the servers and waits until they answer.

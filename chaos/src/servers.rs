@@ -190,6 +190,15 @@ impl Server {
         Rest { port: self.port, user: "elastic".to_owned(), password: self.password.clone() }
     }
 
+    /// What a Redis answers to a command.
+    pub fn ask_redis(&self, command: &[&str]) -> anyhow::Result<String> {
+        let mut client = Command::new("redis-cli");
+        client.env("REDISCLI_AUTH", &self.password).args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        let output = client.args(command).stdin(Stdio::null()).output().context("redis-cli")?;
+        ensure!(output.status.success(), "redis-cli: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
     /// Waits until an Elasticsearch answers.
     pub fn wait_for_elasticsearch(&mut self) -> anyhow::Result<()> {
         let rest = self.rest();

@@ -50,7 +50,30 @@ pub struct Load {
     pub base_ns: i64,
     /// Datasets that the containers are spread over.
     pub datasets: Vec<String>,
+    /// How often a container does what it never did before.
+    pub oddity: Option<Oddity>,
 }
+
+/// Bursts of calls that are no part of a container's work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Oddity {
+    /// From this call of the container on.
+    pub from: u64,
+    /// One burst in so many calls.
+    pub every: u64,
+}
+
+/// Calls of a burst.
+const BURST: u64 = 40;
+
+/// What a burst is made of.
+const ODD: [(&str, &str, &str); 5] = [
+    ("process", "execve", "res=0 exe=/bin/sh args=-c.id. tid=1000(sh) pid=1000(sh) cwd=/"),
+    ("user", "setuid", "uid=0(root)"),
+    ("process", "ptrace", "res=0 addr=0 data=0"),
+    ("file", "chmod", "res=0 filename=/tmp/x mode=0777"),
+    ("net", "connect", "res=0 tuple=192.168.0.3:51022->10.9.9.9:4444"),
+];
 
 /// Where it is written.
 #[derive(Debug, Clone)]
@@ -144,6 +167,7 @@ struct Lines {
     made: u64,
     random: Random,
     base_ns: i64,
+    oddity: Option<Oddity>,
     /// Time between two calls of this container.
     interval_ns: f64,
     /// The second of which the text is, and the text.
@@ -156,6 +180,7 @@ impl Lines {
             made: 0,
             random: Random::new(u64::from(number)),
             base_ns: load.base_ns,
+            oddity: load.oddity,
             interval_ns: 1e9 * f64::from(load.containers) / load.rate as f64,
             second: (i64::MIN, String::new()),
         }
@@ -165,7 +190,12 @@ impl Lines {
     fn push(&mut self, count: u64, text: &mut Vec<u8>) {
         while self.made < count {
             let step = self.made % ROUTINE.len() as u64;
-            let (category, name, arguments) = if self.random.below(500) == 0 {
+            let is_odd = self
+                .oddity
+                .is_some_and(|oddity| self.made >= oddity.from && self.made % oddity.every < BURST);
+            let (category, name, arguments) = if is_odd {
+                ODD[(self.made % ODD.len() as u64) as usize]
+            } else if self.random.below(500) == 0 {
                 ROUTINE[self.random.below(ROUTINE.len() as u64) as usize]
             } else {
                 ROUTINE[step as usize]
@@ -219,6 +249,7 @@ mod tests {
             rotate_bytes: 1 << 20,
             base_ns: 1_648_710_000_123_456_789,
             datasets: vec!["a".to_owned(), "b".to_owned()],
+            oddity: Some(Oddity { from: 100, every: 200 }),
         }
     }
 

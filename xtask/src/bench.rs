@@ -2,7 +2,10 @@
 
 use clap::Args;
 
-use crate::command::{build_rastro, cargo, step};
+use crate::{
+    command::{build_rastro, cargo, step, target_directory},
+    services,
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
@@ -12,14 +15,32 @@ pub(crate) struct Bench {
     /// Prints a list of {name, value, unit, against, ratio}.
     #[arg(long)]
     json: bool,
-    /// Measures only what has this in its name.
-    #[arg(long, value_name = "TEXT")]
+    /// Measures only the groups that have this in their name: parsing, detectors, shipping, rotation, idle, trail, volume, pipeline, away.
+    #[arg(value_name = "GROUP")]
+    group: Option<String>,
+    /// The same.
+    #[arg(long, value_name = "TEXT", conflicts_with = "group")]
     only: Option<String>,
 }
 
 pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     let rastro = build_rastro()?;
+    step("build", &mut cargo(&["build", "--release", "--package", "rastro-chaos"]))?;
     let mut command = cargo(&["run", "--release", "--quiet", "--package", "rastro-bench", "--"]);
+    let target = target_directory()?;
+    match services::provide_servers(true) {
+        Ok(services::Servers { account, elasticsearch: Some((home, java)) }) => {
+            services::provide_rsyslog();
+            command.arg("--writer").arg(target.join("release/rastro-chaos"));
+            command.arg("--elasticsearch").arg(home).arg("--java").arg(java);
+            command.arg("--folder").arg(target.join("chaos"));
+            if let Some((uid, gid)) = account {
+                command.arg("--account").arg(format!("{uid}:{gid}"));
+            }
+        }
+        Ok(_) => {}
+        Err(error) => eprintln!("==> what needs servers is left out: {error:#}"),
+    }
     command.arg("--rastro").arg(rastro);
     if bench.quick {
         command.arg("--quick");
@@ -27,7 +48,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     if bench.json {
         command.arg("--json");
     }
-    if let Some(only) = &bench.only {
+    if let Some(only) = bench.group.as_ref().or(bench.only.as_ref()) {
         command.arg("--only").arg(only);
     }
     step("benchmarks", &mut command)

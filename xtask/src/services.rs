@@ -112,6 +112,20 @@ pub(crate) fn provide_servers(with_elasticsearch: bool) -> anyhow::Result<Server
     Ok(Servers { account, elasticsearch })
 }
 
+/// Installs rsyslog with the outputs that it is measured by, where that may be done.
+pub(crate) fn provide_rsyslog() {
+    let packages = ["rsyslog", "rsyslog-hiredis", "rsyslog-elasticsearch"];
+    let has_outputs = || {
+        let listing = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+        listing.map(|path| path.join("rsyslog")).any(|path| path.join("omhiredis.so").is_file())
+    };
+    if !has_outputs()
+        && let Err(error) = install::install(&packages)
+    {
+        eprintln!("==> rsyslog is left out: {error:#}");
+    }
+}
+
 /// One command at a time: a second `up` waits for the first, and then finds everything running.
 fn lock(folder: &Path) -> anyhow::Result<fs::File> {
     let path = folder.join("lock");

@@ -42,7 +42,7 @@ pub fn collect(rest: &Rest, prefix: &str) -> anyhow::Result<Facts> {
         ["segment", "detector", "window", "first_call", "calls"].map(|field| format!("rastro.{field}"));
     let wanted = json!({"_source": fields, "size": SMALL_PAGE, "query": {"term": {"rastro.job": "live"}}});
     pages(rest, &anomaly, wanted, |hit| {
-        facts.frames.push(frame(&hit["_source"]["rastro"]).with_context(|| format!("frame {}", hit["_id"]))?);
+        facts.frames.push(frame(&hit["_source"]).with_context(|| format!("frame {}", hit["_id"]))?);
         Ok(())
     })?;
     Ok(facts)
@@ -76,11 +76,13 @@ fn pages(
 fn segment(hit: &Value) -> anyhow::Result<SegmentFact> {
     let source = &hit["_source"];
     let blob = |name: &str| {
-        let text = source["rastro"][name].as_str().with_context(|| format!("no `rastro.{name}`"))?;
+        let text = field(source, &format!("rastro.{name}"))
+            .as_str()
+            .with_context(|| format!("no `rastro.{name}`"))?;
         from_base64(text).with_context(|| format!("`rastro.{name}` is not base 64"))
     };
     let id: SegmentId = hit["_id"].as_str().context("no id")?.parse()?;
-    let container = source["container"]["id"].as_str().context("no `container.id`")?;
+    let container = field(source, "container.id").as_str().context("no `container.id`")?;
     let envelope = Envelope {
         id,
         dataset: String::new(),
@@ -95,12 +97,41 @@ fn segment(hit: &Value) -> anyhow::Result<SegmentFact> {
 }
 
 fn frame(source: &Value) -> anyhow::Result<FrameFact> {
-    let number = |name: &str| source[name].as_u64().with_context(|| format!("no `rastro.{name}`"));
-    let text = |name: &str| source[name].as_str().with_context(|| format!("no `rastro.{name}`"));
+    let value = |name: &str| field(source, &format!("rastro.{name}"));
+    let number = |name: &str| value(name).as_u64().with_context(|| format!("no `rastro.{name}`"));
+    let text = |name: &str| value(name).as_str().with_context(|| format!("no `rastro.{name}`"));
     Ok(FrameFact {
         segment: text("segment")?.to_owned(),
         model: format!("{}:{}", text("detector")?, number("window")?),
         first_call: number("first_call")? as u32,
         calls: number("calls")? as u32,
     })
+}
+
+/// A field of a document, whether its dots are written out or make objects: to Elasticsearch both are the same.
+fn field<'source>(source: &'source Value, name: &str) -> &'source Value {
+    if let Some(value) = source.get(name) {
+        return value;
+    }
+    let mut dots = name.match_indices('.').map(|(place, _)| place);
+    dots.find_map(|place| source.get(&name[..place]).map(|inner| field(inner, &name[place + 1..])))
+        .unwrap_or(&Value::Null)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_found_in_either_form() {
+        for source in [
+            json!({"a.b.c": 1}),
+            json!({"a": {"b": {"c": 1}}}),
+            json!({"a.b": {"c": 1}}),
+            json!({"a": {"b.c": 1}}),
+        ] {
+            assert_eq!(field(&source, "a.b.c"), &json!(1), "{source}");
+            assert_eq!(field(&source, "a.b.d"), &Value::Null, "{source}");
+        }
+    }
 }

@@ -27,7 +27,16 @@ pub(super) fn ensure(program: &str, packages: &[&str]) -> anyhow::Result<()> {
     if has(program) {
         return Ok(());
     }
-    let by_hand = format!("`{program}` is not installed: run `apt-get install {}`", packages.join(" "));
+    install(packages).with_context(|| format!("`{program}` is not installed"))?;
+    if !has(program) {
+        bail!("the packages {} are installed, and `{program}` still cannot be run", packages.join(", "));
+    }
+    Ok(())
+}
+
+/// Installs Debian packages.
+pub(super) fn install(packages: &[&str]) -> anyhow::Result<()> {
+    let by_hand = format!("run `apt-get install {}`", packages.join(" "));
     if !has("apt-get") {
         bail!("{by_hand}, or what your system calls it");
     }
@@ -38,11 +47,7 @@ pub(super) fn ensure(program: &str, packages: &[&str]) -> anyhow::Result<()> {
     step("apt-get update", Command::new("apt-get").args(["update", "-qq"]))?;
     let mut install = Command::new("apt-get");
     install.args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages);
-    step("apt-get install", install.env("DEBIAN_FRONTEND", "noninteractive"))?;
-    if !has(program) {
-        bail!("the packages {} are installed, and `{program}` still cannot be run", packages.join(", "));
-    }
-    Ok(())
+    step("apt-get install", install.env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
 /// While it lives, packages start nothing: a Redis of the system's own on its well-known port is not what was asked for.
