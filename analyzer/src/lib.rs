@@ -42,6 +42,8 @@ mod frames;
 mod graph;
 pub mod learner;
 mod message;
+#[cfg(feature = "neural")]
+pub mod neural;
 mod novelty;
 mod occlusion;
 pub mod profile;

@@ -85,6 +85,8 @@ pub static DETECTORS: &[DetectorInfo] = &[
     crate::vector::isolation_forest::INFO,
     crate::behaviour::ARGUMENTS,
     crate::behaviour::TIMING,
+    #[cfg(feature = "neural")]
+    crate::neural::INFO,
 ];
 
 const _: () = assert!(
