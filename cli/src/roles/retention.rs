@@ -17,7 +17,7 @@ pub(super) async fn keep(store: Arc<dyn Store>, policy: Retention, shutdown: Can
         match store.retain(&policy).await {
             Ok(report) if !report.removed.is_empty() => {
                 metrics::counter!("rastro_retention_indices_total").increment(report.removed.len() as u64);
-                tracing::info!(indices = ?report.removed, bytes = report.bytes, "removed what was kept for long enough");
+                tracing::debug!(indices = ?report.removed, bytes = report.bytes, "removed what was kept for long enough");
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "what is too old or too much cannot be removed now"),

@@ -113,3 +113,28 @@ fn each_role_alone_does_its_part_of_the_work() {
     sleep(Duration::from_millis(1500));
     assert!(analyzer.stop().success());
 }
+
+#[test]
+fn a_dataset_goes_on_in_its_next_index_and_the_oldest_ones_go() {
+    let rastro = Rastro::new();
+    let log = rastro.file("made-up.log", &made_up_log(3000, 9)).display().to_string();
+    let small = ["--set", "shipper.chunk_bytes=16 KiB", "--set", "dataset.roll=1000 docs"];
+    let replay = ["replay", &log, "--format", "rocha", "--dataset", "shop", "--json"];
+    let report = rastro.json(&[&replay[..], &small[..]].concat());
+    assert_eq!(report["calls_stored"], 3000);
+    let indices = || {
+        let datasets = rastro.json(&["datasets", "--json"]);
+        let indices = datasets[0]["indices"].as_array().unwrap().clone();
+        indices.iter().map(|index| index["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let before = indices();
+    assert!(before.len() > 1 && before[0] == "shop-000001", "{before:?}");
+
+    let limit = ["--set", "store.retention.max_size=1 KiB", "run"];
+    let _running = Running::start(&rastro, &[&small[..], &limit[..]].concat());
+    let begun = Instant::now();
+    while indices().len() > 1 && begun.elapsed() < Duration::from_secs(30) {
+        sleep(Duration::from_millis(100));
+    }
+    assert_eq!(indices(), before[before.len() - 1..], "the newest one stays");
+}
