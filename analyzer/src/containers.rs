@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     alphabet::Symbol,
     detector::Judge,
-    frames::visit_frames,
+    frames::{Frames, Recent},
     novelty::{FrameNovelty, Levels},
     sequences::{Runs, ThreadState, Threads},
 };
@@ -48,6 +48,10 @@ pub(crate) struct ContainerState {
     levels: Vec<u32>,
     /// For each model the frame in which the present burst of novelty began.
     pub(crate) onsets: Vec<Option<Onset>>,
+    /// Its last calls, where a model judges frames.
+    recent: Recent,
+    /// Calls since a frame was learned.
+    since_learned: usize,
     last_start: Position,
     last_seen: u64,
 }
@@ -79,6 +83,8 @@ struct StoredContainer {
     key: ContainerKey,
     levels: Vec<u32>,
     onsets: Vec<Option<Onset>>,
+    recent: Recent,
+    since_learned: usize,
     last_start: Position,
     last_seen: u64,
     segments: u64,
@@ -94,6 +100,7 @@ impl Containers {
                 let came_before = key.stream == segment.id.stream && state.last_start < segment.id.start;
                 if came_before {
                     state.threads.forget_histories();
+                    state.recent.clear();
                 }
             }
         }
@@ -137,6 +144,8 @@ impl Containers {
                     key: key.clone(),
                     levels: state.levels.clone(),
                     onsets: state.onsets.clone(),
+                    recent: state.recent.clone(),
+                    since_learned: state.since_learned,
                     last_start: state.last_start,
                     last_seen: state.last_seen,
                     segments,
@@ -157,6 +166,8 @@ impl Containers {
                     threads: Threads::from_sorted(stored.segments, stored.threads),
                     levels: stored.levels,
                     onsets: stored.onsets,
+                    recent: stored.recent,
+                    since_learned: stored.since_learned,
                     last_start: stored.last_start,
                     last_seen: stored.last_seen,
                 };
@@ -176,6 +187,10 @@ pub(crate) struct Walk {
     pub(crate) verdicts: Vec<Vec<u8>>,
     /// For each kind of the segment its symbol.
     pub(crate) symbols: Vec<Symbol>,
+    /// The container's last calls before the segment, and those of them since a frame was learned.
+    recent: Recent,
+    since_learned: usize,
+    frame: usize,
     levels: Vec<Levels>,
 }
 
@@ -196,6 +211,21 @@ impl Walk {
         self.verdicts.resize_with(judges.len(), Vec::new);
         self.levels.resize_with(judges.len(), Levels::default);
         state.levels.resize(judges.len(), 0);
+        self.recent = std::mem::take(&mut state.recent);
+        self.since_learned = state.since_learned;
+        self.frame = frame;
+        let whole = Frames {
+            runs: &self.runs,
+            segment,
+            symbols,
+            size: frame,
+            recent: &self.recent,
+            since_learned: self.since_learned,
+        };
+        if judges.iter().any(|judge| judge.as_frames().is_some()) {
+            state.recent = whole.recent_behind();
+            state.since_learned = whole.since_learned_behind();
+        }
         let mut frames = Vec::with_capacity(judges.len());
         for (model, judge) in judges.iter().enumerate() {
             let levels = &mut self.levels[model];
@@ -204,8 +234,8 @@ impl Walk {
                 Judge::Calls(judge) => judge,
                 Judge::Frames(judge) => {
                     let mut of_model = Vec::with_capacity(segment.calls.len().div_ceil(frame));
-                    visit_frames(&self.runs, segment, symbols, frame, |frame| {
-                        let raw = judge.score(frame).max(0.0);
+                    whole.visit(|frame| {
+                        let raw = if frame.calls.is_empty() { 0.0 } else { judge.score(frame).max(0.0) };
                         of_model.push(FrameNovelty { raw, ..FrameNovelty::default() });
                     });
                     frames.push(of_model);
@@ -226,6 +256,18 @@ impl Walk {
             .threads
             .remember(&self.runs, longest_window, |run| levels.iter().map(|model| model.runs[run]).collect());
         frames
+    }
+
+    /// The frames of the segment that was walked last, which must be given again.
+    pub(crate) fn frames<'a>(&'a self, segment: &'a Segment) -> Frames<'a> {
+        Frames {
+            runs: &self.runs,
+            segment,
+            symbols: &self.symbols,
+            size: self.frame,
+            recent: &self.recent,
+            since_learned: self.since_learned,
+        }
     }
 }
 

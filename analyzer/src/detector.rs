@@ -83,8 +83,12 @@ impl RawScale {
 /// The calls of one frame, for detectors that judge frames as a whole.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
-    /// The calls, thread by thread in the order in which the threads appear, with a [`BREAK`] between two threads.
+    /// The calls, thread by thread in the order in which the threads appear, with a [`BREAK`] between two threads. Those of a short frame are
+    /// preceded by earlier ones, up to the length of a whole frame; there are none if too few are known.
     pub calls: &'a [Symbol],
+    /// Whether these calls are a whole frame of calls that were not in such a frame before. Who learns from [`Frame::calls`] learns these
+    /// frames alone; who learns from [`Frame::source`] learns all.
+    pub is_fresh: bool,
     /// Where they come from; absent for a trace of which only the calls are known.
     pub source: Option<FrameSource<'a>>,
 }
@@ -112,7 +116,7 @@ impl FrameSource<'_> {
 impl<'a> Frame<'a> {
     /// A trace of which only the calls are known.
     pub fn of_trace(calls: &'a [Symbol]) -> Self {
-        Self { calls, source: None }
+        Self { calls, is_fresh: true, source: None }
     }
 }
 
@@ -124,7 +128,7 @@ pub trait Detector: Any + Debug + Send + Sync {
     /// Learns every window that ends behind the first `context` of `calls`, all of one thread.
     fn learn(&mut self, _calls: &[Symbol], _context: usize) {}
 
-    /// Learns a frame.
+    /// Learns a frame ([`Frame::is_fresh`] says which to learn from).
     fn learn_frame(&mut self, _frame: &Frame<'_>) {}
 
     /// All that there is for now has been learned: whatever must be fitted is fitted here and not in [`Detector::judge`], which is

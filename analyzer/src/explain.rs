@@ -11,7 +11,6 @@ use crate::{
     calibration::Calibration,
     containers::Walk,
     detector::{CallJudge, Detector, Expectation, Frame, FrameJudge, FrameSource, Judge},
-    frames::frame_at,
     occlusion::culprit,
     profile::Profile,
 };
@@ -86,23 +85,26 @@ impl Explainer<'_> {
 
     /// Why a judge of frames finds the frame of these calls strange.
     fn reasons_of_frame(&self, judge: &dyn FrameJudge, calls: std::ops::Range<usize>) -> Vec<Reason> {
-        let (of_frame, places) = frame_at(&self.walk.runs, calls.clone());
+        let frames = self.walk.frames(self.segment);
+        let window = frames.window(calls.end);
         let source = FrameSource {
             segment: self.segment,
             symbols: &self.walk.symbols,
             start: calls.start,
             end: calls.end,
         };
-        let frame = Frame { calls: &of_frame, source: Some(source) };
+        let frame = Frame { calls: &window.calls, is_fresh: false, source: Some(source) };
         let mut reasons = judge.reasons(&frame, self.alphabet);
         if reasons.is_empty() {
             let score = |raw: f64| self.calibration.score(raw.max(0.0)).round() as u32;
-            let found = culprit(judge, &of_frame, self.calibration.raw_threshold());
+            let found = culprit(judge, &window.calls, self.calibration.raw_threshold());
             reasons.extend(found.map(|culprit| {
-                let first_call = places[culprit.calls.start];
+                // What lies before the segment is as near as its first call.
+                let places = &window.places[culprit.calls.clone()];
+                let first_call = places.iter().copied().flatten().next().unwrap_or(calls.start as u32);
                 let thread = self.thread_of(first_call as usize);
                 Reason::StrangeCalls {
-                    calls: self.names(&of_frame[culprit.calls.clone()]),
+                    calls: self.names(&window.calls[culprit.calls.clone()]),
                     first_call,
                     thread: thread.id,
                     process: thread.process_name.clone(),
@@ -110,7 +112,7 @@ impl Explainer<'_> {
                     score_without: score(culprit.raw_without),
                 }
             }));
-            reasons.extend(self.rare_calls(calls).into_iter().take(2));
+            reasons.extend(self.rare_calls(calls.clone()).into_iter().take(2));
         }
         reasons.truncate(MAX_REASONS);
         reasons.extend(judge.opinions(&frame, self.alphabet));

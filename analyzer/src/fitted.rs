@@ -81,6 +81,8 @@ pub(crate) struct Fitted {
 #[derive(Debug)]
 struct Models {
     members: Vec<Box<dyn FrameModel>>,
+    /// Number of held-out frames.
+    held_out: f64,
     names: Vec<&'static str>,
     calibration: Option<LocalCalibration>,
 }
@@ -175,7 +177,8 @@ impl Fitted {
                 made.inspect_err(|error| tracing::warn!(%error, "models are not calibrated")).ok()
             });
             let members = self.fit(&self.sample);
-            Arc::new(Models { members, names: self.fitting.names().collect(), calibration })
+            let held_out = self.sample.frames().map(|(_, count)| count as f64).sum();
+            Arc::new(Models { members, held_out, names: self.fitting.names().collect(), calibration })
         };
         Arc::clone(self.models.get_or_init(fit))
     }
@@ -203,14 +206,24 @@ impl Models {
 
     fn raw(&self, calls: &[Symbol]) -> f64 {
         match self.p_values(calls) {
-            Some(p_values) => raw_of(&p_values),
+            Some(p_values) => raw_of(&p_values, self.held_out),
             None => scores(&self.members, calls).first().copied().unwrap_or_default(),
         }
     }
 }
 
-fn raw_of(p_values: &[f64]) -> f64 {
-    -mean_p_value(p_values).ln()
+/// A p-value that is so many times smaller than held-out data can show is beyond it, however its extrapolation may err.
+const FAR_BEYOND: f64 = 100.0;
+
+/// How strange a frame with these p-values is, where `held_out` normal frames are known: −ln of their mean, and where most of them lie far
+/// beyond all that was held out, by how far the middle one does. (The mean alone is never smaller than a share of its largest part: a single
+/// member that sees nothing would keep any frame from being as rare as a budget of one alarm a day asks for.)
+fn raw_of(p_values: &[f64], held_out: f64) -> f64 {
+    let mut sorted = p_values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let middle = sorted.get(sorted.len() / 2).copied().unwrap_or(1.0);
+    let beyond = -(middle * (held_out + 1.0) * FAR_BEYOND).ln();
+    beyond.max(0.0) - mean_p_value(p_values).ln()
 }
 
 impl Detector for Fitted {
@@ -219,6 +232,9 @@ impl Detector for Fitted {
     }
 
     fn learn_frame(&mut self, frame: &Frame<'_>) {
+        if !frame.is_fresh {
+            return;
+        }
         self.sample.learn(frame.calls);
         self.held_out.clear();
         self.models = OnceLock::new();
@@ -249,7 +265,10 @@ impl Detector for Fitted {
         }
         let models = self.models();
         let raw = self.sample.frames().zip(&self.held_out).map(|((calls, _), scores)| {
-            models.calibration.as_ref().map_or(0.0, |made| raw_of(&made.p_values(calls, scores)))
+            models
+                .calibration
+                .as_ref()
+                .map_or(0.0, |made| raw_of(&made.p_values(calls, scores), models.held_out))
         });
         Some(raw.zip(counts).collect())
     }

@@ -13,7 +13,10 @@ use crate::{
 };
 
 /// Sizes of the pieces that are taken out, calls.
-const PIECES: [usize; 5] = [4, 8, 16, 32, 64];
+const PIECES: [usize; 6] = [4, 8, 16, 32, 64, 128];
+
+/// How much more of the raw score a larger piece must take away, as a share of what the smaller one did.
+const LEAST_GAIN: f64 = 0.25;
 
 /// Most pieces of one size that are tried.
 const MAX_TRIED: usize = 128;
@@ -29,15 +32,20 @@ pub(crate) struct Culprit {
 
 /// The calls of one thread without which `judge` finds the frame least strange; the fewest that bring it below `raw_threshold`, if any do.
 pub(crate) fn culprit(judge: &dyn FrameJudge, calls: &[Symbol], raw_threshold: f64) -> Option<Culprit> {
+    let raw = judge.score(&Frame::of_trace(calls));
+    let is_enough = |without: f64| raw >= raw_threshold && without < raw_threshold;
     let mut best: Option<Culprit> = None;
     for size in PIECES {
-        for piece in pieces(calls, size) {
-            let raw_without = judge.score(&Frame::of_trace(&without(calls, &piece)));
-            if best.as_ref().is_none_or(|best| raw_without < best.raw_without) {
-                best = Some(Culprit { calls: piece, raw_without });
-            }
-        }
-        if best.as_ref().is_some_and(|best| best.raw_without < raw_threshold) {
+        // A larger piece must explain clearly more than a smaller one.
+        let margin = best.as_ref().map_or(0.0, |best| (raw - best.raw_without).max(0.0) * LEAST_GAIN);
+        let bound = best.as_ref().map_or(f64::INFINITY, |best| best.raw_without) - margin;
+        let tried = pieces(calls, size).into_iter().map(|calls_out| Culprit {
+            raw_without: judge.score(&Frame::of_trace(&without(calls, &calls_out))),
+            calls: calls_out,
+        });
+        let lowest = tried.min_by(|a, b| a.raw_without.total_cmp(&b.raw_without));
+        best = lowest.filter(|lowest| lowest.raw_without < bound).or(best);
+        if best.as_ref().is_some_and(|best| is_enough(best.raw_without)) {
             break;
         }
     }

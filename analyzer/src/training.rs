@@ -12,7 +12,6 @@ use crate::{
     calibration::HeldOut,
     containers::{ContainerKey, Containers, StoredContainers, Walk, is_walkable},
     detector::Judge,
-    frames::visit_frames,
     novelty::FrameNovelty,
     profile::{MAX_GROWTH_POINTS, Profile},
     profile_file::{Effort, ProfileError},
@@ -163,7 +162,7 @@ impl Trainer {
             levels.extend(frames.iter().map(|frame| scale.level(frame.raw) as u16));
         }
         if self.judges.iter().any(|judge| judge.as_frames().is_some()) {
-            visit_frames(&self.walk.runs, segment, &symbols, self.frame, |frame| {
+            self.walk.frames(segment).visit(|frame| {
                 for model in &mut self.profile.models {
                     model.detector.learn_frame(frame);
                 }

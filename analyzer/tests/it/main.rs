@@ -4,6 +4,7 @@
 mod adfa;
 mod alarms;
 mod behaviour;
+mod detectors;
 mod learning;
 mod profiles;
 mod recordings;

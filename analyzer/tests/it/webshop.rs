@@ -183,3 +183,20 @@ fn the_first_reason_is_the_first_new_thing_that_the_intruders_shell_did() {
         assert!(!told.contains("exit_group"), "web-{number}: {told}");
     }
 }
+
+#[test]
+fn the_ensemble_and_the_context_model_find_every_attack_and_nothing_else() {
+    let Some(folder) = shared_data("webshop-strace") else { return };
+    for threads in [Threads::Known, Threads::Unknown] {
+        let mut trainer = Trainer::new("shop:1", &crate::support::options(&["ensemble", "context"]));
+        for number in 1..=6 {
+            for segment in recording(&folder, number, threads, 3000) {
+                trainer.learn(&segment);
+            }
+        }
+        let profile = Arc::new(trainer.finish(0));
+        for size in [3000, 37] {
+            check(&folder, &profile, &[7, 8, 9, 10, 11, 12, 13, 14], threads, size);
+        }
+    }
+}
