@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn what_is_too_old_goes_but_never_the_newest_of_a_dataset() {
-        let policy = Retention { max_age: Some(Duration::from_nanos(5_000)), max_bytes: None };
+        let policy = Retention { max_age: Some(Duration::from_micros(5)), max_bytes: None };
         let all = vec![held("a", 9, 1), held("a", 1, 1), held("b", 2, 1), held("a", 4, 1), held("a", 5, 1)];
         assert_eq!(names(policy.choose(all, 10_000)), ["a-1", "a-4"]);
     }

@@ -180,14 +180,14 @@ impl Client {
         for item in answer.items {
             let is_deletion = matches!(item, BulkItem::Delete(_));
             let (BulkItem::Create(item) | BulkItem::Index(item) | BulkItem::Delete(item)) = item;
-            outcomes.push(sort(item, is_deletion, &server)?);
+            outcomes.push(sort(&item, is_deletion, &server)?);
         }
         Ok(())
     }
 }
 
 /// Which of four things an answer means: done, there already, unfit for ever, or not now (or never) for reasons outside the document.
-fn sort(answer: ItemAnswer, is_deletion: bool, server: &str) -> Result<Outcome, StoreError> {
+fn sort(answer: &ItemAnswer, is_deletion: bool, server: &str) -> Result<Outcome, StoreError> {
     let words = answer.error.as_ref().map(ItemError::words).unwrap_or_default();
     let kind = answer.error.as_ref().map(|error| error.kind.as_str()).unwrap_or_default();
     let server = server.to_owned();
@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     fn sorted(json: &str) -> Result<Outcome, StoreError> {
-        sort(serde_json::from_str(json).unwrap(), false, "here:9200")
+        sort(&serde_json::from_str(json).unwrap(), false, "here:9200")
     }
 
     #[test]

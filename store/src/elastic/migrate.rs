@@ -3,6 +3,8 @@
 //!
 //! Mappings may gain fields in place; what must change otherwise cannot, and is refused in one sentence. Documents are never rewritten.
 
+use std::cmp::Ordering;
+
 use elasticsearch::http::Method;
 use serde_json::{Value, json};
 
@@ -79,26 +81,23 @@ impl Inner {
 
     /// Puts the templates of the indices that `wanted` names, all at once: Elasticsearch then makes one change of them.
     async fn put_own_templates(&self, wanted: impl Fn(Own) -> bool) -> Result<(), StoreError> {
-        let [a, b, c, d, e, f, g, h] = Own::ALL.map(|own| {
+        let [first, second, third, fourth, fifth, sixth, seventh, eighth] = Own::ALL.map(|own| {
             let is_wanted = wanted(own);
             async move { if is_wanted { self.put_own_template(own).await } else { Ok(()) } }
         });
-        tokio::try_join!(a, b, c, d, e, f, g, h).map(drop)
+        tokio::try_join!(first, second, third, fourth, fifth, sixth, seventh, eighth).map(drop)
     }
 
     fn check_mark(&self, what: &str, name: &str, version: u64) -> Result<(), StoreError> {
-        let message = if version < schema::VERSION {
-            format!(
-                "{what} `{name}` has layout {version}, this Rastro needs {}; stop all roles and run `rastro migrate`",
-                schema::VERSION
-            )
-        } else if version > schema::VERSION {
-            format!(
-                "{what} `{name}` has layout {version}, this Rastro knows {}; use the Rastro that made it, or a later one",
-                schema::VERSION
-            )
-        } else {
-            return Ok(());
+        let needed = schema::VERSION;
+        let message = match version.cmp(&needed) {
+            Ordering::Equal => return Ok(()),
+            Ordering::Less => format!(
+                "{what} `{name}` has layout {version}, this Rastro needs {needed}; stop all roles and run `rastro migrate`"
+            ),
+            Ordering::Greater => format!(
+                "{what} `{name}` has layout {version}, this Rastro knows {needed}; use the Rastro that made it, or a later one"
+            ),
         };
         Err(StoreError::Refused { server: self.client.server(), message })
     }
@@ -184,7 +183,7 @@ impl Inner {
             let is_own = Own::ALL.into_iter().any(|own| self.own(own) == marked.name);
             match &marked.mark {
                 Some((version, ..)) if *version > schema::VERSION => {
-                    self.check_mark("index", &marked.name, *version)?
+                    self.check_mark("index", &marked.name, *version)?;
                 }
                 None if is_own => return Err(self.foreign(&marked.name)),
                 _ => {}

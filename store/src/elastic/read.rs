@@ -27,11 +27,10 @@ use crate::{Columns, StoreError, StoredSegment};
 /// How long to wait before looking for new segments again.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Documents of a page: at least, for streams of little, and at most, so that a page stays within tens of megabytes.
-const SMALLEST_PAGE: usize = 64;
+/// Documents of a page at most, so that it stays within tens of megabytes.
 const LARGEST_PAGE: usize = 1_000;
 
-/// Calls that a segment holds about, for the size of a page.
+/// Calls that a segment holds, as long as nothing is known of an index.
 const USUAL_CALLS: usize = 2_000;
 
 /// Segments that are remembered for the scores that follow.
@@ -44,6 +43,8 @@ pub(super) struct Reading {
     visible: Mutex<HashMap<String, u64>>,
     /// What `wait_for_segments` has seen: the number of documents taken, by index.
     told: Mutex<HashMap<String, Progress>>,
+    /// Calls of a segment in the pages read last, by identity of the index: what is asked for is about what is wanted.
+    usual_calls: Mutex<HashMap<String, usize>>,
     /// The segments read last.
     located: Mutex<HashMap<SegmentId, Located>>,
 }
@@ -127,9 +128,14 @@ impl Inner {
         };
         if !is_visible {
             self.client.refresh(index).await?;
-            self.reading.visible.lock().unwrap_or_else(PoisonError::into_inner).insert(identity, checkpoint);
+            let mut visible = self.reading.visible.lock().unwrap_or_else(PoisonError::into_inner);
+            visible.insert(identity.clone(), checkpoint);
         }
-        let size = max_calls.div_ceil(USUAL_CALLS).clamp(SMALLEST_PAGE, LARGEST_PAGE);
+        let usual_calls = {
+            let usual = self.reading.usual_calls.lock().unwrap_or_else(PoisonError::into_inner);
+            usual.get(&identity).copied().unwrap_or(USUAL_CALLS)
+        };
+        let size = max_calls.div_ceil(usual_calls).clamp(1, LARGEST_PAGE);
         let leave_out: &[&str] = match columns {
             Columns::Sequence => &["rastro.rest", "rastro.chunk"],
             Columns::All => &["rastro.chunk"],
@@ -150,6 +156,10 @@ impl Inner {
             let place = hit.sequence + 1;
             calls += hit.source.rastro.calls.max(1) as usize;
             page.push(StoredSegment { place, segment: hit.source.segment(&hit.id, &hit.index)? });
+        }
+        if !page.is_empty() {
+            let mut usual = self.reading.usual_calls.lock().unwrap_or_else(PoisonError::into_inner);
+            usual.insert(identity, (calls / page.len()).max(1));
         }
         self.remember(&page);
         Ok(page)
@@ -280,7 +290,7 @@ impl Inner {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "cannot look for new segments; the next read will say why")
+                    tracing::debug!(%error, "cannot look for new segments; the next read will say why");
                 }
             }
             let now = Instant::now();

@@ -349,7 +349,7 @@ impl Inner {
         for (items, outcomes) in self.write_lanes(segments).await? {
             for (item, outcome) in items.into_iter().zip(outcomes) {
                 match outcome {
-                    Outcome::Written { .. } => {}
+                    Outcome::Written { .. } | Outcome::Missing => {}
                     Outcome::Conflict => {
                         let end = ends.get(&item.id).copied().unwrap_or_default();
                         conflicts.entry(item.index).or_default().push((item.id, end));
@@ -364,7 +364,6 @@ impl Inner {
                             ),
                         });
                     }
-                    Outcome::Missing => {}
                 }
             }
         }

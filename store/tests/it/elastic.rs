@@ -358,3 +358,38 @@ async fn a_profile_larger_than_a_document_comes_back_whole() {
     assert!(store.profile("registry.example/web@sha256:1", Some(1)).await.is_err());
     assert_eq!(store.stream_tally(StreamId(9)).await.unwrap(), Tally::default());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_was_removed_and_made_anew_is_read_from_its_beginning() {
+    let Some(home) = Home::elastic() else { return };
+    let (store, reader) = (home.open_elastic().await, home.open_elastic().await);
+    let chunks: Vec<_> = (0..5).map(|number| home.chunk(1, number * 10, number * 10 + 10)).collect();
+    store.write_chunks(&chunks).await.unwrap();
+    let place = reader.segments(&home.index(), 0, usize::MAX, Columns::All).await.unwrap()[4].place;
+    store.delete_dataset(&home.dataset()).await.unwrap();
+    store.write_chunks(&[home.chunk(1, 50, 60), home.chunk(1, 60, 70)]).await.unwrap();
+    // What was read before is no place in this one.
+    let error = reader.segments(&home.index(), place, usize::MAX, Columns::All).await.unwrap_err();
+    assert!(matches!(error, StoreError::NotFound { kind: "index", .. }), "{error}");
+    let again = reader.segments(&home.index(), 0, usize::MAX, Columns::All).await.unwrap();
+    assert_eq!(again.iter().map(|stored| stored.segment.id.start.offset).collect::<Vec<_>>(), [500, 600]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_is_told_how_the_server_is() {
+    let Some(home) = Home::elastic() else { return };
+    let store = home.open_elastic().await;
+    store.write_chunks(&[home.chunk(1, 0, 10)]).await.unwrap();
+    let findings = ElasticStore::checks(home.config()).await;
+    let gravity = |subject: &str| {
+        findings.iter().find(|finding| finding.subject == subject).map(|finding| finding.gravity)
+    };
+    for subject in ["connection", "version", "layout", "templates"] {
+        assert_eq!(gravity(subject), Some(Gravity::Fine), "{findings:?}");
+    }
+    assert!(gravity("room").is_some() && gravity("health").is_some(), "{findings:?}");
+    let wrong = ElasticConfig { password: Some(Secret::new("not-the-password")), ..home.config() };
+    let findings = ElasticStore::checks(wrong).await;
+    assert!(findings.iter().any(|finding| finding.gravity == Gravity::Fault), "{findings:?}");
+    assert!(!format!("{findings:?}").contains("not-the-password"), "{findings:?}");
+}

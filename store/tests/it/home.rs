@@ -180,7 +180,7 @@ impl Server {
             urls: vec![self.url.clone()],
             username: self.user.clone(),
             password: Some(Secret::new(self.password.clone())),
-            request_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_mins(1),
             ..ElasticConfig::default()
         }
     }
@@ -191,7 +191,7 @@ impl Server {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let body = body.map(|body| body.to_string());
         let sent =
-            self.transport.send(method, path, headers, None::<&()>, body, Some(Duration::from_secs(60)));
+            self.transport.send(method, path, headers, None::<&()>, body, Some(Duration::from_mins(1)));
         let response = sent.await.unwrap();
         let status = response.status_code().as_u16();
         let text = response.text().await.unwrap();

@@ -72,7 +72,8 @@ async fn old_indices_go_as_wholes_and_what_is_known_of_their_streams_stays(home:
 
     // What ended before the middle of the second day.
     let cut = DAY + 3 * 43_200_000_000_000;
-    let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - Duration::from_nanos(cut as u64);
+    let cut = UNIX_EPOCH + Duration::from_nanos(cut as u64);
+    let age = SystemTime::now().duration_since(cut).unwrap();
     let policy = Retention { max_age: Some(age), max_bytes: None };
     let report = store.retain(&policy).await.unwrap();
     assert_eq!(report.removed, [home.named("shop-2022.03.01"), home.named("shop-2022.03.02")]);
