@@ -2,7 +2,8 @@
 //!
 //! The mixture lies in the subspace of the principal components; what is left of a frame outside it is noise that is alike in all
 //! directions (M. E. Tipping, C. M. Bishop, "Mixtures of probabilistic principal component analyzers", Neural Computation 11, 1999, with
-//! one subspace for all). The score is the negative logarithm of the density. The mixture is fitted by `linfa-clustering`.
+//! one subspace for all). The score is the negative logarithm of the density, told as a
+//! number of standard deviations. The mixture is fitted by `linfa-clustering`.
 
 use super::{
     feature_space::Weighting,
@@ -46,7 +47,7 @@ static FITTING: Fitting = Fitting {
         },
     }],
     combination: Combination::Single,
-    scale: super::NATS,
+    scale: super::DEVIATIONS,
     frames: 4096,
     folds: 5,
 };
@@ -108,7 +109,7 @@ impl GaussianMixture {
         Self { components, gaussians, noise }
     }
 
-    /// Negative logarithm of the density, less that of the densest points that there can be.
+    /// How many standard deviations from the densest point a single Gaussian would have to place the frame to find it as improbable.
     pub fn score(&self, calls: &[Symbol]) -> f64 {
         let (coordinates, left) = self.components.project(&self.components.space().point(calls));
         let logarithms: Vec<f64> =
@@ -122,7 +123,8 @@ impl GaussianMixture {
         // The densest points that there can be have 0.
         let peak = self.gaussians.iter().map(|gaussian| gaussian.constant.exp()).sum::<f64>();
         let densest = if peak > 0.0 { peak.ln() } else { 0.0 };
-        (left / (2.0 * self.noise) + densest - inside).max(0.0)
+        let nats = left / (2.0 * self.noise) + densest - inside;
+        (2.0 * nats).max(0.0).sqrt()
     }
 }
 

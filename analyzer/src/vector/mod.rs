@@ -46,7 +46,7 @@ pub mod supervised;
 pub(crate) const DISTANCE: RawScale = RawScale {
     units: 16_384,
     name: "of the way to where nothing is shared with normal frames",
-    least_mean_excess: 0.02,
+    least_mean_excess: 0.03,
     least_threshold: 0.05,
     highest_threshold: 1.0,
 };
@@ -60,11 +60,11 @@ pub(crate) const OUTSIDE: RawScale = RawScale {
     highest_threshold: 2.0,
 };
 
-/// The scale of logarithms of probabilities.
-pub(crate) const NATS: RawScale = RawScale {
-    units: 16,
-    name: "nats",
+/// The scale of standard deviations.
+pub(crate) const DEVIATIONS: RawScale = RawScale {
+    units: 256,
+    name: "standard deviations",
     least_mean_excess: 1.0,
-    least_threshold: 5.0,
-    highest_threshold: 4000.0,
+    least_threshold: 3.0,
+    highest_threshold: 250.0,
 };

@@ -1,6 +1,6 @@
 //! Principal components: how much of a frame cannot be put together from the main directions of normal frames.
 //!
-//! The score is the squared length of what is left of a frame's vector after it was projected to the subspace in which normal frames
+//! The score is the length of what is left of a frame's vector after it was projected to the subspace in which normal frames
 //! vary most (M.-L. Shyu, S.-C. Chen, K. Sarinnapakorn, L. Chang, "A novel anomaly detection scheme based on principal component
 //! classifier", ICDM 2003). Components are found by `linfa-reduction`; scoring is ours, since a profile must be checked when it is read.
 
@@ -81,8 +81,7 @@ impl PrincipalComponents {
     /// How much of a frame is left, from 0 to a little above 1.
     pub fn score(&self, calls: &[Symbol]) -> f64 {
         let point = self.space.point(calls);
-        let (_, left) = self.project(&point);
-        left
+        self.project(&point).1.sqrt()
     }
 
     /// Coordinates along the directions, and the squared length of what is left.
