@@ -184,7 +184,8 @@ impl Broker for RedisBroker {
                 .ok_or_else(|| RedisError::unexpected(&address.unwrap_or_default(), "the end of a stream"))
         };
         let end = text.map(end).transpose()?;
-        self.core.recent().set_end(stream, end.map(|end| end.position));
+        self.core.recent().heard(stream, end.map(|end| end.position), Instant::now());
+        self.core.appended.notify_one();
         Ok(end)
     }
 

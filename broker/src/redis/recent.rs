@@ -126,6 +126,14 @@ impl Recent {
         };
     }
 
+    /// Redis has answered how far a stream came. Another process may have brought it there a moment ago.
+    pub(super) fn heard(&mut self, stream: StreamId, held: Option<Position>, now: Instant) {
+        self.set_end(stream, held);
+        if held.is_some() {
+            self.last_accepted = Some(now);
+        }
+    }
+
     /// Streams of which chunks are remembered.
     pub(super) fn streams(&self) -> Vec<StreamId> {
         let mut streams: Vec<_> = self.chunks.iter().map(|(_, chunk)| chunk.stream).collect();
@@ -197,5 +205,17 @@ mod tests {
         recent.accepted(&chunk(1, 9, 40), true, begun);
         assert!(numbers(&recent.lacking(&HashMap::new())).is_empty(), "a chunk beyond the bound is not kept");
         assert_eq!(recent.end(StreamId(1)), Some(Position::new(0, 10)), "how far a stream came is");
+    }
+
+    #[test]
+    fn what_another_process_brought_a_moment_ago_is_not_durable_either() {
+        let mut recent = Recent::new(35);
+        let now = Instant::now();
+        recent.heard(StreamId(1), None, now);
+        assert!(!recent.is_undurable());
+        recent.heard(StreamId(1), Some(Position::new(0, 5)), now);
+        assert!(recent.is_undurable() && recent.durable_before() <= now);
+        recent.forget_older(Duration::from_secs(3), now + Duration::from_secs(4));
+        assert!(!recent.is_undurable());
     }
 }

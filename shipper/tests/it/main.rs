@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of the tests are tests, too")]
 
 mod follow;
+mod losing;
 mod model;
 mod recover;
 mod redis;

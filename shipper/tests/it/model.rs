@@ -4,12 +4,17 @@ use std::{
     fs::{self, File},
     io::Write,
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
-use rastro_shipper::ShipperConfig;
+use rastro_broker::Broker;
+use rastro_shipper::{Shipper, ShipperConfig};
 
-use crate::rig::{Rig, Running};
+use crate::{
+    losing::LosingBroker,
+    rig::{Rig, Running},
+};
 
 const LONGEST_LINE: usize = 500;
 
@@ -113,6 +118,9 @@ struct World {
     random: Random,
     logs: Vec<Log>,
     running: Option<Running>,
+    /// In place of the queue: a broker that takes back what it had accepted.
+    losing: Option<Arc<LosingBroker>>,
+    lost: usize,
     history: Vec<String>,
 }
 
@@ -120,7 +128,15 @@ impl World {
     fn new(seed: u64) -> Self {
         let rig = Rig::new();
         let logs = (0..3).map(|number| Log::new(rig.log(&format!("{number}.log")), number != 1)).collect();
-        Self { rig, random: Random(seed | 1), logs, running: None, history: Vec::new() }
+        Self {
+            rig,
+            random: Random(seed | 1),
+            logs,
+            running: None,
+            losing: None,
+            lost: 0,
+            history: Vec::new(),
+        }
     }
 
     fn config(&self) -> ShipperConfig {
@@ -132,9 +148,24 @@ impl World {
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
     }
 
+    fn start(&self) -> Running {
+        let Some(broker) = &self.losing else { return self.rig.start_with(self.config()) };
+        let broker = Arc::clone(broker) as Arc<dyn Broker>;
+        self.rig.start_shipper(Shipper::new(self.config(), broker).unwrap())
+    }
+
+    fn lose(&mut self) {
+        let (share, is_told) = (self.random.below(257) as u32, self.random.below(2) == 0);
+        if let Some(broker) = &self.losing {
+            let lost = broker.lose(share, is_told);
+            self.lost += lost;
+            self.history.push(format!("{lost} chunks were lost, told: {is_told}"));
+        }
+    }
+
     async fn start_or_stop(&mut self) {
         match self.running.take() {
-            None => self.running = Some(self.rig.start_with(self.config())),
+            None => self.running = Some(self.start()),
             Some(running) if self.random.below(3) == 0 => drop(running.stop().await),
             Some(running) => running.kill().await,
         }
@@ -204,7 +235,10 @@ impl World {
                 }
             }
             62..80 => self.start_or_stop().await,
-            80..100 => self.pause().await,
+            80..100 => {
+                self.pause().await;
+                self.lose();
+            }
             // Truncated or deleted with whatever is unread. Half of the time nothing is.
             _ => {
                 let is_read = match &self.running {
@@ -242,6 +276,11 @@ impl World {
         running.drain().await;
         running.stop().await;
         self.rig.collect().await;
+        if let Some(broker) = &self.losing {
+            for chunk in broker.chunks() {
+                self.rig.receive(&chunk);
+            }
+        }
         for log in &self.logs {
             self.compare(log, what);
         }
@@ -322,4 +361,19 @@ async fn every_line_arrives_once_and_in_order_whatever_happens_to_files_and_ship
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_truncation_and_deletion_only_unread_ends_of_files_are_missing() {
     run(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_broker_that_takes_back_what_it_had_accepted_every_line_arrives_once_and_in_order_too() {
+    let mut lost = 0;
+    for seed in seeds() {
+        let mut world = World::new((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        world.losing = Some(Arc::new(LosingBroker::default()));
+        for _ in 0..120 {
+            world.act(false).await;
+        }
+        lost += world.lost;
+        world.finish(&format!("seed {seed}, losing")).await;
+    }
+    assert!(lost > 0, "nothing was lost that could prove anything");
 }

@@ -60,7 +60,8 @@ impl Running {
     }
 
     pub(crate) async fn drain(&self) -> Totals {
-        tokio::time::timeout(Duration::from_secs(30), self.handle.drain()).await.unwrap().unwrap()
+        let drained = tokio::time::timeout(Duration::from_secs(30), self.handle.drain()).await;
+        drained.unwrap_or_else(|_| panic!("drained in vain; {:?}", self.handle.status().borrow())).unwrap()
     }
 }
 

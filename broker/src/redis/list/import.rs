@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Documents that are taken at once, at most.
-const DOCUMENTS_AT_ONCE: usize = 8192;
+const DOCUMENTS_AT_ONCE: usize = 4096;
 /// And their bytes. Redis does nothing else while it moves them.
 const BYTES_AT_ONCE: usize = 2 * 1024 * 1024;
 /// A larger document is put aside unread.
