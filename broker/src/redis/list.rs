@@ -27,6 +27,9 @@
 //! list, and becomes a dead letter there. One of more than 8 MiB is put aside in `{key}:aside`.
 //!
 //! A list that Filebeat fills has no bound of ours: while nothing is read it grows as far as Redis lets it.
+//!
+//! # What a user needs to be permitted
+//! As for the [queue](super), with `~{key}` and `~{{key}}:*` in place of its keys: for the key `k8s`, `~k8s ~{k8s}:*`.
 
 mod cut;
 mod document;

@@ -163,6 +163,8 @@ impl Document {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read_text(text: &str) -> Document {
@@ -228,5 +230,21 @@ mod tests {
     fn replaced_bytes_count_as_one() {
         let document = read_text(r#"{"message":"aé��","source":"/x.log"}"#);
         assert_eq!(document.least_length(), 6);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_lies_in_a_list_is_one_line(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            members in prop::collection::vec(("message|log|host|source|offset|rastro|@timestamp", r#"[0-9]{1,20}|"[a-z\\n]{0,3}"|null|\{\}|\{"name":"n","offset":7,"file":\{"path":"/x"\},"generation":1\}"#), 0..8),
+        ) {
+            let joined: Vec<String> = members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+            for bytes in [bytes, format!("{{{}}}", joined.join(",")).into_bytes()] {
+                let document = read("k8s", &bytes);
+                prop_assert!(!document.line.contains(&b'\n'));
+                prop_assert!(document.least_length() >= 1);
+                prop_assert!(!document.is_strange || document.line.len() == bytes.len());
+            }
+        }
     }
 }
