@@ -221,7 +221,7 @@ fn a_frame_is_blamed_on_calls_without_which_it_would_not_alarm() {
     let Some(Reason::StrangeCalls { score, score_without, calls, .. }) = reasons.first() else {
         panic!("{reasons:?}");
     };
-    assert_eq!(f64::from(*score), frames[0].score.round());
+    assert!((f64::from(*score) - frames[0].score).abs() <= 0.5);
     assert!(score_without < score && calls.iter().any(|name| name == "execve"), "{reasons:?}");
     let Some(Reason::Opinions { members }) = reasons.last() else { panic!("{reasons:?}") };
     assert_eq!(members.len(), 5);
