@@ -76,8 +76,8 @@ fn pairs_of_processes_and_calls_are_traces_of_processes() {
     file("normal/sendmail-1.int", normal([301, 302]));
     file("normal/sendmail-2.int", normal([303, 304]));
     file("later/sendmail-3.int", normal([305, 306]));
-    let intrusion = [2, 66, 11, 4, 59, 5].repeat(6);
-    file("intrusions/sscp_1/sscp.int", intrusion.iter().map(|call: &u32| format!("401 {call}\n")).collect());
+    let intrusion = ["401 2\n", "401 66\n", "401 11\n", "401 4\n", "401 59\n", "401 5\n"];
+    file("intrusions/sscp_1/sscp.int", intrusion.concat().repeat(6));
     let report = rastro.json(&[
         "eval",
         "--train",

@@ -123,11 +123,12 @@ fn recordings_in_the_layout_of_lid_ds_are_read_back_with_the_begin_of_the_attack
     }
     // The attack is a thread of its own, which begins after 3,000 calls of the usual work.
     let mut log = made_up_log(4_000, 77);
-    let mut threads = "event\tthread\tattack\n".to_owned();
-    for line in 0..4_000 {
-        let is_attack = (3_000..3_400).contains(&line);
-        threads.push_str(&format!("{}\t{}\t{}\n", line + 1, 7 + u32::from(is_attack), u32::from(is_attack)));
-    }
+    let row = |line: u32| {
+        let is_attack = u32::from((3_000..3_400).contains(&line));
+        format!("{}\t{}\t{is_attack}\n", line + 1, 7 + is_attack)
+    };
+    let rows: Vec<String> = (0..4_000).map(row).collect();
+    let threads = "event\tthread\tattack\n".to_owned() + &rows.concat();
     let calls = ["execve", "dup2", "connect", "ptrace", "setuid", "chmod"];
     let lines: Vec<String> = String::from_utf8(log)
         .unwrap()
