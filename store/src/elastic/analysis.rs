@@ -209,6 +209,18 @@ impl Inner {
             self.remember_place(id, Some((sequence, term)));
             return Ok(());
         }
+        if let Some(Outcome::Unfit(words)) = outcome {
+            return Err(StoreError::Refused {
+                server: self.client.server(),
+                message: format!(
+                    "index `{}` does not take the state of the analysis of `{}`, {} bytes ({words}); score it with fewer detectors, or run \
+                     `rastro migrate` if its mapping is of another version",
+                    self.own(Own::Places),
+                    batch.index,
+                    state.len()
+                ),
+            });
+        }
         self.places.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         // The answer to an earlier try may have been lost.
         let found = self.client.get::<PlaceDocument>(&self.own(Own::Places), &id).await?;

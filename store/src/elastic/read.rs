@@ -135,7 +135,8 @@ impl Inner {
             let usual = self.reading.usual_calls.lock().unwrap_or_else(PoisonError::into_inner);
             usual.get(&identity).copied().unwrap_or(USUAL_CALLS)
         };
-        let size = max_calls.div_ceil(usual_calls).clamp(1, LARGEST_PAGE);
+        // Some more, so that a few small ones do not make a small page; what is beyond is not decoded.
+        let size = max_calls.div_ceil(usual_calls).saturating_add(4).min(LARGEST_PAGE);
         let leave_out: &[&str] = match columns {
             Columns::Sequence => &["rastro.rest", "rastro.chunk"],
             Columns::All => &["rastro.chunk"],

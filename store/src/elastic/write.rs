@@ -8,22 +8,29 @@
 //! The place of a segment in its index is the order of writing. Therefore the chunks of one stream go into one request in their order, or
 //! into successive ones; requests that are underway at the same time hold different streams (*lanes*).
 
+mod fold;
+mod items;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use rastro_model::{Gap, GapReason, Position, Segment, SegmentId, StreamId};
+use rastro_model::{Gap, Position, SegmentId, StreamId};
 use serde::Deserialize;
 use tokio::task::JoinSet;
 
+use self::{
+    fold::{Entry, Written, enter, fold},
+    items::segment_items,
+};
 use super::{
     ElasticStore, Inner,
     bulk::{Action, Item, Outcome},
-    documents::{Receipt, RollupDocument, SegmentDocument, StreamDocument, now_text, source, to_text},
+    documents::{Receipt, SegmentDocument, StreamDocument},
     schema::{Kind, Own},
 };
 use crate::{
-    ChunkOutput, Rendered, RenderedKind, StoreError, WriteReport,
+    ChunkOutput, StoreError, WriteReport,
     columns::{self, Blobs},
-    ledger::{Crossings, End, Extent, Step, joined},
+    ledger::{Extent, Step},
 };
 
 /// How often a writer goes back to the ledger because another one was first.
@@ -38,16 +45,6 @@ pub(super) struct Known {
     document: StreamDocument,
     /// Sequence number and term; `None` if there is no document yet.
     version: Option<(u64, u64)>,
-}
-
-/// What a write has to tell.
-#[derive(Debug, Default)]
-struct Written {
-    report: WriteReport,
-    lost_lines: u64,
-    settled: u64,
-    segments: u64,
-    calls: u64,
 }
 
 /// A chunk with its segments encoded.
@@ -125,25 +122,6 @@ fn blocking<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
-impl Written {
-    fn record(&self) {
-        metrics::counter!("rastro_store_chunks_total").increment(self.report.written);
-        metrics::counter!("rastro_store_duplicate_chunks_total").increment(self.report.duplicates);
-        metrics::counter!("rastro_store_gaps_total").increment(self.report.gaps);
-        metrics::counter!("rastro_store_lost_lines_total").increment(self.lost_lines);
-        metrics::counter!("rastro_store_segments_total").increment(self.segments);
-        metrics::counter!("rastro_store_calls_total").increment(self.calls);
-        metrics::counter!("rastro_store_settled_enters_total").increment(self.settled);
-        if self.report.gaps > 0 {
-            tracing::warn!(
-                gaps = self.report.gaps,
-                lost_lines = self.lost_lines,
-                "chunks are missing before others; the segments behind them are marked"
-            );
-        }
-    }
-}
-
 /// Encodes all segments, on both halves of the batch at a time where there are cores for it.
 fn prepare(outputs: &[ChunkOutput]) -> Result<Vec<Prepared<'_>>, StoreError> {
     let prepare_one = |output| prepare_chunk(output);
@@ -206,91 +184,6 @@ fn prepare_chunk(output: &ChunkOutput) -> Result<Prepared<'_>, StoreError> {
             .map(|segment| columns::encode(segment).map_err(|error| damaged(error.to_string())))
             .collect::<Result<_, _>>()?,
     })
-}
-
-/// Takes a chunk into the ledger of its stream. `None` if it is there already, else the gap in front of it.
-#[allow(clippy::option_option, reason = "whether it is new, and what was lost before it if it is")]
-fn fold(
-    ledger: &mut StreamDocument,
-    chunk: &Prepared<'_>,
-    written: &mut Written,
-) -> Result<Option<Option<Gap>>, StoreError> {
-    let output = chunk.output;
-    let end = ledger.end();
-    let gap = match end.step(chunk.extent, output.gap.as_ref()) {
-        Step::Duplicate => {
-            written.report.duplicates += 1;
-            return Ok(None);
-        }
-        Step::Overlap => {
-            return Err(StoreError::Overlap {
-                stream: output.stream,
-                known: end.position,
-                next_line: end.next_line,
-            });
-        }
-        Step::Next(gap) => gap,
-    };
-    written.report.written += 1;
-    if gap.as_ref().is_some_and(|gap| output.gap.as_ref() != Some(gap)) {
-        written.report.gaps += 1;
-    }
-    written.segments += output.segments.len() as u64;
-    written.calls += output.segments.iter().map(|segment| segment.calls.len() as u64).sum::<u64>();
-    let entry = Entry {
-        dataset: &output.dataset,
-        path: &output.path,
-        tally: output.tally,
-        next_line: output.first_line + u64::from(output.lines),
-        end: output.end,
-    };
-    Ok(Some(enter(ledger, &entry, &output.segments, gap, written)))
-}
-
-/// What the ledger takes down of a chunk.
-struct Entry<'chunk> {
-    dataset: &'chunk str,
-    path: &'chunk str,
-    tally: rastro_model::Tally,
-    next_line: u64,
-    end: Position,
-}
-
-/// Takes down a chunk that follows, with `gap` in front. Returns the gap that its segments are to tell of.
-fn enter(
-    ledger: &mut StreamDocument,
-    entry: &Entry<'_>,
-    segments: &[Segment],
-    gap: Option<Gap>,
-    written: &mut Written,
-) -> Option<Gap> {
-    let dataset = ledger.dataset(entry.dataset);
-    if gap.as_ref().is_some_and(|gap| gap.reason != GapReason::LineTooLong) {
-        // The exits of waiting enters may be among what was lost, and so may other enters of the same threads.
-        ledger.open_enters.forget();
-    }
-    for (dataset, enters) in ledger.open_enters.advance(Crossings::of(segments), dataset as i64) {
-        written.settled += enters;
-        if let Some(tally) = usize::try_from(dataset).ok().and_then(|dataset| ledger.tallies.get_mut(dataset))
-        {
-            tally.tally.settle(enters.min(tally.tally.calls_stored));
-        }
-    }
-    let tally = &mut ledger.tallies[dataset];
-    tally.tally += entry.tally;
-    if let Some(gap) = &gap {
-        tally.lost_bytes = tally.lost_bytes.saturating_add(gap.bytes);
-        tally.lost_lines = tally.lost_lines.saturating_add(gap.lines.unwrap_or(0));
-        written.lost_lines += gap.lines.unwrap_or(0);
-    }
-    // A gap before a chunk without calls is told by the next calls of the stream.
-    let gap = joined(ledger.pending_gap.take(), gap);
-    if segments.is_empty() {
-        ledger.pending_gap.clone_from(&gap);
-    }
-    entry.path.clone_into(&mut ledger.path);
-    ledger.set_end(End { position: entry.end, next_line: entry.next_line });
-    gap
 }
 
 /// Segments that are there under the ids of others.
@@ -503,75 +396,6 @@ impl Inner {
         failure.map_or(Ok(done), Err)
     }
 
-    /// Everything that hangs on the segments of a chunk.
-    fn items_beside(&self, accepted: &Accepted<'_>, items: &mut Vec<Item>) -> Result<(), StoreError> {
-        let output = accepted.chunk.output;
-        let index_of = |name: &str| -> Option<&String> {
-            output
-                .segments
-                .iter()
-                .zip(&accepted.indices)
-                .find(|(segment, _)| segment.index == name)
-                .map(|(_, index)| index)
-        };
-        let node = output.segments.first().map(|segment| segment.node.as_str()).unwrap_or_default();
-        for (number, rollup) in output.rollups.iter().enumerate() {
-            let Some(index) = index_of(&rollup.index) else { continue };
-            items.push(Item {
-                index: Kind::Rollup.index(index),
-                id: format!("{}-{}-{number}", output.stream, output.start),
-                action: Action::Create,
-                source: source(&RollupDocument::new(rollup, node), "rollup", &output.path)?,
-            });
-        }
-        for letter in &output.dead_letters {
-            items.push(self.dead_letter(&output.dataset, letter)?);
-        }
-        let ingested = format!(",\"event.ingested\":\"{}\"}}", now_text());
-        for rendered in &output.rendered {
-            let Some(place) = output.segments.iter().position(|segment| segment.id == rendered.segment)
-            else {
-                continue;
-            };
-            let index = kind_of(rendered.kind).index(&accepted.indices[place]);
-            rendered_items(rendered, &index, &ingested, items);
-        }
-        Ok(())
-    }
-
-    /// What does not fit the mapping of its index is kept beside it, with the reason.
-    async fn keep_unfit_aside(&self, items: &[Item], outcomes: &[Outcome]) -> Result<(), StoreError> {
-        let mut aside = Vec::new();
-        for (item, outcome) in items.iter().zip(outcomes) {
-            let Outcome::Unfit(words) = outcome else { continue };
-            let text = &item.source[..item.source.len().min(64 * 1024)];
-            let document = serde_json::json!({
-                "dataset": item.index,
-                "stream": item.id.split('-').next().unwrap_or_default(),
-                "line": 0, "generation": 0, "offset": 0,
-                "reason": format!("index `{}` does not take the document `{}`: {words}", item.index, item.id),
-                "message": String::from_utf8_lossy(text),
-                "text": to_text(text),
-                "event": { "ingested": now_text() },
-            });
-            aside.push(Item {
-                index: self.own(Own::DeadLetters),
-                id: format!("unfit-{}-{}", item.index, item.id),
-                action: Action::Create,
-                source: source(&document, "dead letter", &item.id)?,
-            });
-        }
-        if aside.is_empty() {
-            return Ok(());
-        }
-        metrics::counter!("rastro_store_unfit_documents_total").increment(aside.len() as u64);
-        tracing::warn!(
-            documents = aside.len(),
-            "documents do not fit the mapping of their index; they are kept as dead letters"
-        );
-        self.client.bulk(&aside, self.config.bulk_bytes).await.map(drop)
-    }
-
     /// Writes ledgers if they are still what was read. `false` if another writer was first with one of them.
     async fn write_ledgers(
         &self,
@@ -618,73 +442,4 @@ impl Inner {
         }
         Ok(all_written)
     }
-
-    /// Makes the indices beside the segments' that a chunk needs.
-    async fn ensure_derived(&self, accepted: &Accepted<'_>) -> Result<(), StoreError> {
-        let output = accepted.chunk.output;
-        for (segment, index) in output.segments.iter().zip(&accepted.indices) {
-            if output.rollups.iter().any(|rollup| rollup.index == segment.index) {
-                self.ensure_index(&segment.dataset, index, Kind::Rollup).await?;
-            }
-            for rendered in output.rendered.iter().filter(|rendered| rendered.segment == segment.id) {
-                self.ensure_index(&segment.dataset, index, kind_of(rendered.kind)).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-const fn kind_of(kind: RenderedKind) -> Kind {
-    match kind {
-        RenderedKind::Call => Kind::Events,
-        RenderedKind::Window => Kind::Windows,
-    }
-}
-
-fn rendered_items(rendered: &Rendered, index: &str, ingested: &str, items: &mut Vec<Item>) {
-    let mut start = 0;
-    for (number, &end) in rendered.ends.iter().enumerate() {
-        let document = rendered.bytes.get(start..end as usize).unwrap_or_default();
-        start = end as usize;
-        let Some((b'}', members)) = document.split_last() else { continue };
-        let mut source = Vec::with_capacity(members.len() + ingested.len());
-        source.extend_from_slice(members);
-        source.extend_from_slice(ingested.as_bytes());
-        items.push(Item {
-            index: index.to_owned(),
-            id: format!("{}{number}", rendered.id_prefix),
-            action: Action::Create,
-            source,
-        });
-    }
-}
-
-/// The segments of a chunk; the one with the receipt comes last, so that where it is the others are.
-fn segment_items(accepted: &Accepted<'_>, items: &mut Vec<Item>) -> Result<(), StoreError> {
-    let output = accepted.chunk.output;
-    let receipt = Receipt {
-        extent: accepted.chunk.extent.into(),
-        next_line: output.first_line + u64::from(output.lines),
-        gap: output.gap.clone(),
-        tally: output.tally,
-        dataset: output.dataset.clone(),
-        path: output.path.clone(),
-        parts: output.segments.len() as u32,
-    };
-    for (number, segment) in output.segments.iter().enumerate().rev() {
-        // Every container of the chunk may have lost calls, so each of its segments says so.
-        let mut document =
-            SegmentDocument::new(segment, &accepted.chunk.blobs[number], &output.path, accepted.gap.as_ref());
-        if segment.id.part == 0 {
-            document = document.with_receipt(&receipt)?;
-        }
-        let id = segment.id.to_string();
-        items.push(Item {
-            index: accepted.indices[number].clone(),
-            source: source(&document, "segment", &id)?,
-            id,
-            action: Action::Create,
-        });
-    }
-    Ok(())
 }
