@@ -146,6 +146,9 @@ impl Detector for Neural {
     }
 
     fn learn_frame(&mut self, frame: &Frame<'_>) {
+        if !frame.is_fresh {
+            return;
+        }
         self.sample.learn(frame.calls);
         self.trained = None;
     }

@@ -138,7 +138,7 @@ impl Network {
         }
         // As rare as once in all that was learned.
         let unknown = ((content.trained_calls as f64 + 1.0).ln() as f32).max(1.0);
-        Ok(Self { units, places, gates_of_input, unknown, content })
+        Ok(Self { content, units, places, gates_of_input, unknown })
     }
 
     /// For bytes.
