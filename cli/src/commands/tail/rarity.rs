@@ -78,14 +78,24 @@ impl Rarities {
             let (_, profile) =
                 ProfileReference::parse(profile)?.load(context.store_to_read().await?.as_ref()).await?;
             rarities.given = Some(Known::new(&profile));
-        } else if !context.config.store.is_embedded() || context.data_dir.store().is_file() {
-            // Without a store there is no profile, and calls are shown all the same.
-            let store = context.store_to_read().await?;
-            rarities.names =
-                store.profiles().await?.into_iter().map(|summary| summary.profile.name).collect();
-            rarities.store = Some(store);
+        } else if !context.config.store.is_embedded() {
+            // A node need not have a way to the store: calls are shown all the same.
+            if let Err(error) = rarities.look_into_store(context).await
+                && !context.quiet
+            {
+                eprintln!("calls are shown without colours of rarity: {error:#}");
+            }
+        } else if context.data_dir.store().is_file() {
+            rarities.look_into_store(context).await?;
         }
         Ok(rarities)
+    }
+
+    async fn look_into_store(&mut self, context: &Context) -> anyhow::Result<()> {
+        let store = context.store_to_read().await?;
+        self.names = store.profiles().await?.into_iter().map(|summary| summary.profile.name).collect();
+        self.store = Some(store);
+        Ok(())
     }
 
     /// How usual the call `name` is in that workload; `None` where no profile tells.
