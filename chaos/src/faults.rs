@@ -17,8 +17,8 @@ use crate::{
 /// How often memory is looked at, and whether everybody is still there.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long a request about read-only indices is tried.
-const SETTINGS: Duration = Duration::from_secs(90);
+/// How long a request about read-only indices is tried: longer than a killed Elasticsearch takes to come back on a busy machine.
+const SETTINGS: Duration = Duration::from_mins(6);
 
 /// Something that happens at a time.
 #[derive(Debug, Clone, Copy)]

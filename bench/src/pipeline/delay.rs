@@ -21,6 +21,9 @@ const CONTAINERS: u32 = 4;
 /// Time to learn and to come to rest before anything odd happens.
 const LEARNING: Duration = Duration::from_secs(25);
 
+/// Longest time until everything is scored once nothing is written any more.
+const CATCH_UP: Duration = Duration::from_mins(2);
+
 /// Calls of which one burst is odd, for each container.
 const EVERY_SECONDS: u64 = 1;
 
@@ -47,8 +50,10 @@ pub(super) fn run(bench: &mut Bench, settings: &Settings, report: &mut Report) -
             oddity: Some(Oddity { from: each * LEARNING.as_secs(), every: each * EVERY_SECONDS }),
         })?;
         thread::sleep(LEARNING + time);
-        bench.rig.stop_agent(Duration::from_mins(1))?;
-        thread::sleep(Duration::from_secs(3));
+        let written: u64 = bench.rig.stop_agent(Duration::from_mins(1))?.values().sum();
+        // Each of the four models covers every call.
+        let anomaly = format!("{dataset}-*-anomaly");
+        bench.wait(4 * written, CATCH_UP, |bench| bench.count(&anomaly, Some("rastro.calls")))?;
         let mut delays = alarm_delays(bench, &dataset)?;
         bench.rig.stop_roles();
         ensure!(delays.len() >= 5, "only {} alarming frames at {rate} calls/s", delays.len());
