@@ -15,7 +15,7 @@ use anyhow::{Context as _, bail, ensure};
 use crate::{process::Process, rest::Rest};
 
 /// How long a server may take to answer after its start.
-const START: Duration = Duration::from_mins(3);
+const START: Duration = Duration::from_mins(5);
 
 /// Who the servers run as: Elasticsearch refuses to run as root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
