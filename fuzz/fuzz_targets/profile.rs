@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use rastro_analyzer::{Profile, Trainer, TrainingOptions};
+use rastro_analyzer::{DETECTORS, ModelSpec, Profile, Trainer, TrainingOptions};
 use rastro_model::{
     Calls, Category, Container, Position, Segment, SegmentId, StreamId, Tally,
     segment::{CallKind, Thread},
@@ -14,7 +14,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Contents of the sections of a sound profile, with their tags.
 static SOUND: LazyLock<Vec<([u8; 4], Vec<u8>)>> = LazyLock::new(|| {
-    let mut trainer = Trainer::new("fuzz", &TrainingOptions::default());
+    let models = DETECTORS.iter().filter_map(|info| ModelSpec::parse(info.name).ok()).collect();
+    let mut trainer = Trainer::new("fuzz", &TrainingOptions { models, frame: 16 });
     trainer.learn(&segment());
     let file = trainer.finish(0).to_bytes();
     let mut rest = &file[16..file.len() - 8];
