@@ -107,8 +107,9 @@ fn rank(reason: &Reason) -> u8 {
 /// The call of the segment at which `reason` shows.
 pub(super) fn call_of(reason: &Reason) -> Option<u32> {
     match reason {
-        Reason::UnseenSequence { ends_at, .. } | Reason::UnseenBag { ends_at, .. } => Some(*ends_at),
-        Reason::UnexpectedCall { ends_at, .. } => Some(*ends_at),
+        Reason::UnseenSequence { ends_at, .. }
+        | Reason::UnseenBag { ends_at, .. }
+        | Reason::UnexpectedCall { ends_at, .. } => Some(*ends_at),
         Reason::RareCall { call, .. }
         | Reason::UnusualOutcome { call, .. }
         | Reason::UnusualFigure { call, .. }
