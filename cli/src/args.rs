@@ -273,6 +273,9 @@ pub(crate) struct TrainArgs {
     /// Adds to the latest version of the profile instead of starting anew.
     #[arg(long)]
     pub(crate) add: bool,
+    /// Learns from containers in alarm too: for alarms that were false.
+    #[arg(long)]
+    pub(crate) include_alarms: bool,
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,

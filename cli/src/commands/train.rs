@@ -1,5 +1,7 @@
 //! `rastro train`: stored calls to profiles.
 
+mod alarmed;
+
 use std::{
     collections::BTreeMap,
     process::ExitCode,
@@ -24,6 +26,7 @@ use crate::{
     output::{self, progress, text},
     roles::analyzer::{Settings, model_specs, workload_name},
 };
+use alarmed::Alarmed;
 
 /// What was learned of one workload.
 #[derive(Debug, Serialize)]
@@ -32,6 +35,8 @@ struct Trained {
     version: u32,
     models: Vec<String>,
     calls: u64,
+    /// Calls of containers in alarm, which were not learned.
+    left_out: u64,
     /// 1 − the estimated share of windows that are still to be seen for the first time (Good and Turing).
     completeness: f64,
     bytes: u64,
@@ -57,6 +62,13 @@ pub(super) async fn train(context: &Context, arguments: &TrainArgs) -> anyhow::R
     // A profile that learns more may have models that were not asked for.
     let columns = if arguments.add { Columns::All } else { columns_of(&options.models) };
     let mut trainers: BTreeMap<String, Trainer> = BTreeMap::new();
+    let gap_ns = i64::try_from(context.config.analyzer.alarm_gap.as_nanos()).unwrap_or(i64::MAX);
+    let alarmed = if arguments.include_alarms {
+        Alarmed::default()
+    } else {
+        Alarmed::of(store.as_ref(), gap_ns).await?
+    };
+    let mut left_out: BTreeMap<String, u64> = BTreeMap::new();
     for target in &targets_to_learn {
         let mut pages = pages(&store, &target.index.name, columns);
         while let Some(page) = pages.recv().await {
@@ -69,6 +81,10 @@ pub(super) async fn train(context: &Context, arguments: &TrainArgs) -> anyhow::R
                     continue;
                 }
                 let name = arguments.profile.as_deref().unwrap_or_else(|| workload_name(segment));
+                if alarmed.holds(segment) {
+                    *left_out.entry(name.to_owned()).or_default() += segment.calls.len() as u64;
+                    continue;
+                }
                 if !trainers.contains_key(name) {
                     let trainer = trainer(store.as_ref(), name, &options, arguments.add).await?;
                     trainers.insert(name.to_owned(), trainer);
@@ -78,6 +94,11 @@ pub(super) async fn train(context: &Context, arguments: &TrainArgs) -> anyhow::R
         }
     }
     bar.finish_and_clear();
+    if trainers.is_empty() && !left_out.is_empty() {
+        bail!(
+            "all calls are of containers in alarm, from which nothing is learned; if the alarms were false, say so with --include-alarms"
+        );
+    }
     if trainers.is_empty() {
         bail!(
             "there are no calls to learn from: check --container, --from and --to against `rastro datasets`"
@@ -85,9 +106,10 @@ pub(super) async fn train(context: &Context, arguments: &TrainArgs) -> anyhow::R
     }
 
     let mut trained = Vec::new();
-    for (_, trainer) in trainers {
+    for (name, trainer) in trainers {
         let profile = trainer.finish(now_ns());
-        trained.push(publish(&store, &profile, begun).await?);
+        let left_out = left_out.get(&name).copied().unwrap_or(0);
+        trained.push(publish(&store, &profile, left_out, begun).await?);
     }
     if arguments.json {
         output::json(&trained)?;
@@ -104,6 +126,12 @@ pub(super) async fn train(context: &Context, arguments: &TrainArgs) -> anyhow::R
             text::count(profile.bytes),
             profile.seconds
         ))?;
+        if profile.left_out > 0 {
+            output::line(format!(
+                "  {} calls of containers in alarm were left out (--include-alarms learns them too)",
+                text::count(profile.left_out)
+            ))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -145,7 +173,12 @@ fn learn(trainers: &mut BTreeMap<String, Trainer>, name: &str, segment: &Segment
     }
 }
 
-async fn publish(store: &Arc<dyn Store>, profile: &Profile, begun: Instant) -> anyhow::Result<Trained> {
+async fn publish(
+    store: &Arc<dyn Store>,
+    profile: &Profile,
+    left_out: u64,
+    begun: Instant,
+) -> anyhow::Result<Trained> {
     let stored = to_store(profile);
     let version = store.put_profile(&stored).await?;
     Ok(Trained {
@@ -153,6 +186,7 @@ async fn publish(store: &Arc<dyn Store>, profile: &Profile, begun: Instant) -> a
         version,
         models: stored.summary.models,
         calls: stored.summary.calls,
+        left_out,
         completeness: profile.completeness(),
         bytes: stored.summary.bytes,
         seconds: begun.elapsed().as_secs_f64(),

@@ -14,8 +14,14 @@ fn a_profile_is_shown_compared_merged_moved_and_deleted() {
     assert_eq!(shown["version"], 1);
     assert_eq!(shown["training"]["calls"], list[0]["calls"]);
 
+    // What a container did while it was in alarm is not learned, unless someone says that it was normal.
+    let careful = rastro.json(&["train", "shop", "--profile", "careful", "--json"]);
+    assert!(careful[0]["left_out"].as_u64().unwrap() > 0, "{careful}");
+    let drift = rastro.json(&["profile", "diff", name, "careful", "--json"]);
+    assert_eq!(drift["difference"]["new_calls"], serde_json::json!([]));
+
     // A second profile, of the attack, knows calls that the first does not.
-    rastro.text(&["train", "shop", "--profile", "all"]);
+    rastro.text(&["train", "shop", "--profile", "all", "--include-alarms"]);
     let diff = rastro.json(&["profile", "diff", name, "all", "--json"]);
     assert!(!diff["difference"]["new_calls"].as_array().unwrap().is_empty(), "{diff}");
     assert!(rastro.text(&["profile", "diff", name, "all"]).contains("new calls:"));

@@ -34,7 +34,7 @@ fn what_was_scored_live_is_scored_offline_to_the_same_bits() {
     assert_eq!((same["all"]["calmed"].as_u64(), same["all"]["roused"].as_u64()), (Some(0), Some(0)));
     assert!(same["all"]["alarming_after"].as_u64().unwrap() > 0, "{same}");
     // A profile that has learned the attack calms it.
-    rastro.text(&["train", "attacked", "--profile", "knows-it"]);
+    rastro.text(&["train", "attacked", "--profile", "knows-it", "--include-alarms"]);
     rastro.text(&["score", "normal", "attacked", "--profile", "knows-it", "--name", "calm"]);
     let calmed = rastro.json(&["score", "diff", "live", "calm", "attacked", "--json", "--top", "2"]);
     assert!(calmed["all"]["calmed"].as_u64().unwrap() > 0, "{calmed}");
