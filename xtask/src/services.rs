@@ -21,7 +21,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::command::root;
-use record::Record;
+use record::{Record, Running};
 
 #[derive(Debug, Args)]
 pub(crate) struct Services {
@@ -84,6 +84,47 @@ fn folder() -> PathBuf {
 pub(crate) fn provide_redis() {
     if let Err(error) = install::ensure("redis-server", &["redis-server"]) {
         eprintln!("==> tests of the Redis broker are skipped: {error:#}");
+    }
+}
+
+/// An Elasticsearch that runs for as long as this is kept, unless it ran before.
+pub(crate) struct ForTests {
+    was_running: bool,
+}
+
+/// Starts the Elasticsearch that the tests share. Where it cannot be had, those tests say so.
+pub(crate) fn elasticsearch_for_tests() -> Option<ForTests> {
+    match start_for_tests() {
+        Ok(server) => Some(server),
+        Err(error) => {
+            eprintln!("==> there is no Elasticsearch for the tests: {error:#}");
+            None
+        }
+    }
+}
+
+fn start_for_tests() -> anyhow::Result<ForTests> {
+    let folder = folder();
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    let _lock = lock(&folder)?;
+    let mut record = Record::load(&folder)?;
+    let was_running = record.get(Service::Elasticsearch.name()).is_some_and(Running::is_alive);
+    up(Service::Elasticsearch, "1g", &mut record)?;
+    Ok(ForTests { was_running })
+}
+
+impl Drop for ForTests {
+    fn drop(&mut self) {
+        if self.was_running {
+            return;
+        }
+        let folder = folder();
+        let ended = lock(&folder).and_then(|_lock| down(Service::Elasticsearch, &mut Record::load(&folder)?));
+        if let Err(error) = ended {
+            eprintln!(
+                "==> Elasticsearch could not be ended: {error:#}; `cargo xtask services down` tries again"
+            );
+        }
     }
 }
 

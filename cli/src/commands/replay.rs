@@ -91,8 +91,9 @@ pub(super) async fn replay(context: &Context, arguments: &ReplayArgs) -> anyhow:
     report::keep_labels(&pipeline, &written, &dataset).await?;
     let report = report::Report::collect(context, &pipeline, &workspace, &written, &dataset, begun).await?;
     pipeline.stop().await;
-    workspace.finish()?;
+    // In this order: whoever has seen no report can run the same command again, and nothing is stored twice.
     report.print(context, arguments.json)?;
+    workspace.finish()?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -30,9 +30,10 @@ fn a_replay_killed_at_random_moments_stores_and_scores_every_call_once() {
         let arguments = ["replay", &path, "--format", "rocha", "--dataset", "made-up", "--json"];
         let mut kills = 0;
         for _ in 0..6 {
+            let report = rastro.data_dir().with_extension("report");
             let mut child = rastro
                 .command(&arguments)
-                .stdout(std::process::Stdio::null())
+                .stdout(std::fs::File::create(&report).unwrap())
                 .stderr(std::process::Stdio::null())
                 .spawn()
                 .unwrap();
@@ -43,6 +44,11 @@ fn a_replay_killed_at_random_moments_stores_and_scores_every_call_once() {
             }
             child.kill().unwrap();
             child.wait().unwrap();
+            let report = std::fs::read(&report).unwrap();
+            if serde_json::from_slice::<serde_json::Value>(&report).is_ok() {
+                // It has said that it was done, a moment before it was killed.
+                break;
+            }
             kills += 1;
         }
         let datasets = if kills == 6 {

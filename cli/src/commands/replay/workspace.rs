@@ -11,6 +11,9 @@ use anyhow::Context as _;
 
 use crate::data_dir::DataDir;
 
+/// Ends the name of a folder that is being removed.
+const FINISHED: &str = "finished";
+
 /// Where one replay writes its logs.
 pub(super) struct Workspace {
     folder: PathBuf,
@@ -28,6 +31,11 @@ impl Workspace {
         let mut last = read_number(&root.join("last"));
         for entry in fs::read_dir(&root)? {
             let entry = entry?;
+            if entry.path().extension().is_some_and(|extension| extension == FINISHED) {
+                // Its removal was interrupted; it does no harm if this is too.
+                let _ = fs::remove_dir_all(entry.path());
+                continue;
+            }
             let Some(number) = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok()) else {
                 continue;
             };
@@ -65,7 +73,11 @@ impl Workspace {
 
     /// Everything is stored and scored: the logs are not needed any more.
     pub(super) fn finish(self) -> anyhow::Result<()> {
-        fs::remove_dir_all(&self.folder).with_context(|| format!("cannot remove `{}`", self.folder.display()))
+        // First another name, by which it is never found again: half of it removed would be a replay without its logs.
+        let finished = self.folder.with_extension(FINISHED);
+        fs::rename(&self.folder, &finished)
+            .and_then(|()| fs::remove_dir_all(&finished))
+            .with_context(|| format!("cannot remove `{}`", self.folder.display()))
     }
 }
 
