@@ -1,13 +1,14 @@
 //! Elasticsearch, asked directly: segments are decoded from what lies in their documents.
 
 use anyhow::{Context as _, ensure};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rastro_model::{Container, SegmentId};
 use rastro_store::columns::{self, Envelope};
 use serde_json::{Value, json};
 
 use crate::{
     check::{Facts, FrameFact, SegmentFact},
-    rest::{Rest, from_base64},
+    rest::Rest,
 };
 
 /// Documents of a page.
@@ -79,7 +80,7 @@ fn segment(hit: &Value) -> anyhow::Result<SegmentFact> {
         let text = field(source, &format!("rastro.{name}"))
             .as_str()
             .with_context(|| format!("no `rastro.{name}`"))?;
-        from_base64(text).with_context(|| format!("`rastro.{name}` is not base 64"))
+        STANDARD.decode(text).with_context(|| format!("`rastro.{name}` is not base 64"))
     };
     let id: SegmentId = hit["_id"].as_str().context("no id")?.parse()?;
     let container = field(source, "container.id").as_str().context("no `container.id`")?;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
     account::Account,
@@ -115,7 +116,7 @@ pub(super) fn start(record: &mut Record, heap: &str) -> anyhow::Result<()> {
 
 /// Waits until it answers. Its root page is a module that this build lacks: the cluster's health is asked instead.
 pub(super) fn wait(running: &Running) -> anyhow::Result<()> {
-    let credentials = probe::base64(format!("{}:{}", running.user, running.password()?).as_bytes());
+    let credentials = STANDARD.encode(format!("{}:{}", running.user, running.password()?));
     let question = format!(
         "GET /_cluster/health HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Basic {credentials}\r\nConnection: close\r\n\r\n"
     );
