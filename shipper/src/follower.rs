@@ -2,12 +2,17 @@
 //!
 //! A round runs where blocking is allowed. Between rounds the follower rests and nothing but a wake-up costs anything.
 
+mod checkpointing;
+mod report;
+mod scan;
+mod turns;
+
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
-    fs, io,
-    path::{Path, PathBuf},
+    fs,
+    path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rastro_broker::Broker;
@@ -18,20 +23,17 @@ use tokio::{
 };
 
 use crate::{
-    ShipperConfig, ShipperError, Status, StreamStatus, Totals,
+    ShipperConfig, ShipperError, Status, Totals,
     checkpoint::{Checkpoint, Found, StreamRecord},
     claims::Claims,
     discover::Discovery,
     run::{Acknowledged, Buffers, Job},
-    stream::{Stream, Turn, Wish},
+    stream::Stream,
     watch::Watch,
 };
 
 /// Looks in one round at most, if names move all the time.
 const LOOKS_AT_ONCE: usize = 100;
-
-/// How long to wait after a checkpoint could not be written.
-const CHECKPOINT_RETRY: Duration = Duration::from_secs(1);
 
 /// Why a round is made.
 #[derive(Debug, Default)]
@@ -288,128 +290,6 @@ impl Follower {
         self.touched.insert(number);
     }
 
-    /// Puts a stream where its wish says: in the queue, among those that wait, or nowhere.
-    fn plan(&mut self, number: usize) {
-        let now = Instant::now();
-        let Some(stream) = self.streams[number].as_mut() else { return };
-        if stream.is_dirty {
-            self.dirty.push_back(number);
-        }
-        let wish = stream.wish(now, !self.drains.is_empty(), &self.config);
-        let wake = match wish {
-            Wish::Now => {
-                if !stream.is_queued {
-                    stream.is_queued = true;
-                    self.queue.push_back(number);
-                }
-                None
-            }
-            Wish::At(at) => Some(at),
-            Wish::Never => None,
-        };
-        if stream.wake != wake {
-            if let Some(at) = stream.wake {
-                self.wakes.remove(&(at, number));
-            }
-            if let Some(at) = wake {
-                self.wakes.insert((at, number));
-            }
-            stream.wake = wake;
-        }
-    }
-
-    /// Reads from the streams in turn, one chunk each, as long as there is room.
-    fn read(&mut self, budget: usize, jobs: &mut Vec<Job>) {
-        let mut later = Vec::new();
-        while jobs.len() < budget
-            && let Some(number) = self.queue.pop_front()
-        {
-            let now = Instant::now();
-            let Some(stream) = self.streams[number].as_mut() else { continue };
-            stream.is_queued = false;
-            if stream.needs_opening() {
-                self.open_files += 1;
-                self.make_room();
-            }
-            let Some(stream) = self.streams[number].as_mut() else { continue };
-            let mut buffers = || self.buffers.take();
-            let is_draining = !self.drains.is_empty();
-            match stream.turn(&self.config, &self.claims, &mut buffers, is_draining, now) {
-                Ok(Turn::Cut(cutting)) => jobs.push(Job {
-                    stream: number,
-                    id: stream.id,
-                    path: stream.path.clone(),
-                    cutting: *cutting,
-                }),
-                Ok(Turn::Nothing) => {}
-                Ok(Turn::Again) => {
-                    stream.is_queued = true;
-                    later.push(number);
-                }
-                Ok(Turn::Unannounced) => {
-                    // A file that has come to light by the reading of the one before it.
-                    stream.is_queued = true;
-                    stream.is_dirty = true;
-                    later.push(number);
-                }
-                Ok(Turn::Stale) => {
-                    stream.is_dirty = true;
-                    self.dirty.push_back(number);
-                    self.note_findings(number);
-                    continue;
-                }
-                Err(error) => {
-                    let path = stream.path.clone();
-                    self.note_unreadable(&path, &error);
-                    self.touched.insert(number);
-                    continue;
-                }
-            }
-            self.take_in(number);
-        }
-        self.queue.extend(later);
-    }
-
-    /// Makes sure that the checkpoint on disk knows the files that are about to be read. If it cannot be written, nothing leaves.
-    fn announce(&mut self) -> bool {
-        let is_needed = self.queue.iter().any(|&number| {
-            self.streams[number]
-                .as_ref()
-                .is_some_and(|stream| stream.tails.iter().any(|tail| !tail.announced))
-        });
-        !is_needed || self.save_checkpoint()
-    }
-
-    /// Writes the checkpoint; returns whether that went well.
-    fn save_checkpoint(&mut self) -> bool {
-        self.checkpoint_due = None;
-        let durable_before = self.broker.durable_before();
-        for stream in self.streams.iter_mut().flatten() {
-            stream.settle(durable_before);
-        }
-        let live = self.streams.iter().flatten().map(Stream::record);
-        let mut streams: Vec<StreamRecord> = live.chain(self.records.values().cloned()).collect();
-        streams.sort_by(|a, b| a.path.cmp(&b.path));
-        let checkpoint = Checkpoint { node: self.config.node.clone(), streams };
-        if let Err(error) = checkpoint.save(&self.config.state_dir) {
-            if !self.checkpoint_failed {
-                tracing::warn!(%error, "the checkpoint cannot be written; no new file is begun until it can: make room");
-            }
-            self.checkpoint_failed = true;
-            self.checkpoint_due = Some(Instant::now() + CHECKPOINT_RETRY);
-            return false;
-        }
-        self.checkpoint_failed = false;
-        if self.streams.iter().flatten().any(|stream| !stream.undurable.is_empty()) {
-            self.checkpoint_due = Some(Instant::now() + self.config.checkpoint_interval);
-        }
-        for tail in self.streams.iter_mut().flatten().flat_map(|stream| &mut stream.tails) {
-            // An empty file is known by its place alone, which a later file may get.
-            tail.announced = tail.fingerprint.head_length > 0;
-        }
-        true
-    }
-
     /// Ends here, for another follower to go on from where the broker stands.
     pub(crate) fn give_way(mut self) -> Carried {
         self.save_checkpoint();
@@ -452,68 +332,5 @@ impl Follower {
                 self.open_files -= 1;
             }
         }
-    }
-
-    pub(crate) fn note_unreadable(&mut self, path: &Path, error: &io::Error) {
-        let message = error.to_string();
-        if self.unreadable.get(path) != Some(&message) {
-            tracing::warn!(path = %path.display(), %error, "a log cannot be read; it is tried again");
-            self.unreadable.insert(path.to_owned(), message);
-        }
-    }
-
-    pub(crate) fn note_readable(&mut self, path: &Path) {
-        if !self.unreadable.is_empty() && self.unreadable.remove(path).is_some() {
-            tracing::info!(path = %path.display(), "a log can be read again");
-        }
-    }
-
-    /// Tells how things stand, and those who asked for everything to be shipped that it is.
-    fn publish(&mut self) {
-        let touched = std::mem::take(&mut self.touched);
-        let streams = &self.streams;
-        self.status.send_modify(|status| {
-            status.totals = self.totals;
-            status.scans = self.scans;
-            if status.unreadable != self.unreadable {
-                status.unreadable.clone_from(&self.unreadable);
-            }
-            for stream in touched.into_iter().filter_map(|number| streams[number].as_ref()) {
-                let told = StreamStatus {
-                    position: stream.acknowledged.position,
-                    next_line: stream.acknowledged.next_line,
-                    lag_bytes: stream.lag_bytes(),
-                    size: stream.tails.back().map_or(0, |tail| tail.size),
-                    complete: stream.is_complete(),
-                    untold_gap: stream.untold_gap.clone(),
-                };
-                match status.streams.get_mut(&stream.path) {
-                    Some(known) => *known = told,
-                    None => drop(status.streams.insert(stream.path.clone(), told)),
-                }
-            }
-        });
-        if !self.drains.is_empty() && self.is_drained() {
-            for reply in self.drains.drain(..) {
-                let _ = reply.send(self.totals);
-            }
-        }
-    }
-
-    fn is_drained(&self) -> bool {
-        self.streams.iter().flatten().all(|stream| {
-            stream.is_complete() || (stream.in_flight == 0 && self.unreadable.contains_key(&stream.path))
-        })
-    }
-
-    /// Sets the gauges; called at a slow pace.
-    pub(crate) fn set_gauges(&self) {
-        let lag: u64 = self.streams.iter().flatten().map(Stream::lag_bytes).sum();
-        let open = self.streams.iter().flatten().flat_map(|stream| &stream.tails);
-        metrics::gauge!("rastro_shipper_lag_bytes").set(lag as f64);
-        metrics::gauge!("rastro_shipper_open_files")
-            .set(open.filter(|tail| tail.file.is_some()).count() as f64);
-        metrics::gauge!("rastro_shipper_streams").set(self.by_path.len() as f64);
-        metrics::gauge!("rastro_shipper_unreadable_files").set(self.unreadable.len() as f64);
     }
 }

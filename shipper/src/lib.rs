@@ -38,16 +38,16 @@
 pub mod checkpoint;
 pub mod fingerprint;
 
+mod arrivals;
 mod claims;
 mod config;
 mod cut;
 mod discover;
 mod error;
 mod follower;
-mod history;
+mod locate;
 mod resume;
 mod run;
-mod scan;
 mod status;
 mod stream;
 mod tail;

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 
 use super::*;
+use crate::{ShipperConfig, claims::Claims};
 
 fn config() -> ShipperConfig {
     ShipperConfig { flush_interval: std::time::Duration::ZERO, ..ShipperConfig::default() }

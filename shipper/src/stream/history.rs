@@ -1,11 +1,12 @@
 //! What a stream remembers of its files: those that are done with, and what the checkpoint keeps.
 
+use rastro_model::Position;
+
+use super::{Stream, add_gap};
 use crate::{
     checkpoint::{GenerationEnd, GenerationRecord, StreamRecord},
-    stream::{Stream, add_gap},
     tail::Tail,
 };
-use rastro_model::Position;
 
 /// Finished files that are remembered even if they are gone.
 const FINISHED_KEPT: usize = 4;

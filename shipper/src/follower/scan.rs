@@ -11,13 +11,14 @@ use std::{
 use rastro_broker::StreamEnd;
 use rastro_model::GapReason;
 
+use super::Follower;
 use crate::{
     ShipperError,
+    arrivals::{identity_at, likeness},
     claims::Claims,
     discover::{Role, rotation_base},
     fingerprint::identity,
-    follower::Follower,
-    resume::{self, Knowledge, Start, identity_at, likeness},
+    resume::{self, Knowledge, Start},
     stream::stream_id,
     tail::open_regular,
 };
