@@ -22,7 +22,9 @@ pub(crate) use config::{ConfigAction, ConfigArgs};
 pub(crate) use eval::{EvalArgs, EvalUnit};
 pub(crate) use learning::{ScoreAction, ScoreArgs, TrainArgs};
 pub(crate) use profile::{ProfileAction, ProfileArgs};
-pub(crate) use stored::{DatasetsAction, DatasetsArgs, DeadLettersArgs, ExportArgs, ExportFormat, MigrateArgs};
+pub(crate) use stored::{
+    DatasetsAction, DatasetsArgs, DeadLettersArgs, ExportArgs, ExportFormat, MigrateArgs,
+};
 pub(crate) use trail::{ReplayArgs, RunArgs, Table, TailArgs};
 
 /// Intrusion detection from the system calls of containers.
