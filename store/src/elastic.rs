@@ -5,6 +5,7 @@
 //! | [`config`] | how to reach it |
 //! | `client` | requests to whichever node answers, and what an answer means |
 //! | `bulk`, `search` | writing and reading documents |
+//! | `rejected` | what the server had no room for, sent again in order |
 //! | `schema`, `migrate` | mappings, templates and their version |
 //! | `documents` | what lies in the indices |
 //! | `write`, `roll` | chunks: exactly once, in order, and into which index |
@@ -31,6 +32,7 @@ mod documents;
 mod migrate;
 mod notes;
 mod read;
+mod rejected;
 mod roll;
 mod schema;
 mod search;

@@ -3,7 +3,10 @@
 use elasticsearch::http::Method;
 use serde::Deserialize;
 
-use super::client::{Body, Client, cut, is_block};
+use super::{
+    client::{Answer, Body, Client, cut, is_block},
+    rejected::{Pauses, Verdict, Waiting},
+};
 use crate::StoreError;
 
 /// What is done with a document.
@@ -47,7 +50,7 @@ impl Item {
         self.source.len() + self.index.len() + self.id.len() + 64
     }
 
-    fn write(&self, lines: &mut Vec<u8>) {
+    fn write(&self, action: Action, lines: &mut Vec<u8>) {
         #[derive(serde::Serialize)]
         struct Meta<'item> {
             _index: &'item str,
@@ -57,7 +60,7 @@ impl Item {
             #[serde(skip_serializing_if = "Option::is_none")]
             if_primary_term: Option<u64>,
         }
-        let (name, sequence, term) = match self.action {
+        let (name, sequence, term) = match action {
             Action::Create => ("create", None, None),
             Action::Index => ("index", None, None),
             Action::Replace { sequence, term } => ("index", Some(sequence), Some(term)),
@@ -72,7 +75,7 @@ impl Item {
             lines.extend_from_slice(meta.as_bytes());
         }
         lines.extend_from_slice(b"}\n");
-        if self.action != Action::Delete {
+        if action != Action::Delete {
             lines.extend_from_slice(&self.source);
             lines.push(b'\n');
         }
@@ -126,78 +129,106 @@ impl ItemError {
 
 impl Client {
     /// Writes items in their order, in requests of about `limit` bytes, one after the other. The outcomes stand in the order of the
-    /// items. If an item cannot be written now, everything behind it is given up as well: the order of a stream is the order of writing.
+    /// items. What the server has no room for is sent again for a while; if that does not help, everything behind it is given up as
+    /// well: the order of a stream is the order of writing.
     pub(super) async fn bulk(&self, items: &[Item], limit: usize) -> Result<Vec<Outcome>, StoreError> {
         let mut outcomes = Vec::with_capacity(items.len());
-        let mut lines = Vec::new();
         let mut first = 0;
         while first < items.len() {
-            lines.clear();
+            let mut lines = Vec::new();
             let mut next = first;
             while next < items.len() && (next == first || lines.len() + items[next].length() <= limit) {
-                items[next].write(&mut lines);
+                items[next].write(items[next].action, &mut lines);
                 next += 1;
             }
-            self.send_bulk(&items[first..next], std::mem::take(&mut lines), &mut outcomes).await?;
+            outcomes.extend(self.write_request(&items[first..next], lines).await?);
             first = next;
         }
         Ok(outcomes)
     }
 
-    async fn send_bulk(
-        &self,
-        items: &[Item],
-        lines: Vec<u8>,
-        outcomes: &mut Vec<Outcome>,
-    ) -> Result<(), StoreError> {
-        metrics::counter!("rastro_store_bulk_bytes_total").increment(lines.len() as u64);
+    /// Sends the items of one request, and those again that the server had no room for, until each has its outcome.
+    async fn write_request(&self, items: &[Item], mut lines: Vec<u8>) -> Result<Vec<Outcome>, StoreError> {
         metrics::counter!("rastro_store_bulk_documents_total").increment(items.len() as u64);
+        let mut waiting = Waiting::all(items);
+        let mut pauses = Pauses::default();
+        loop {
+            let (node, verdicts) = self.send_bulk(waiting.len(), lines).await?;
+            let Some(words) = waiting.settle(items, verdicts) else { return Ok(waiting.into_outcomes()) };
+            metrics::counter!("rastro_store_bulk_rejected_documents_total").increment(waiting.len() as u64);
+            let Some(pause) = pauses.next() else {
+                return Err(StoreError::Unavailable {
+                    server: node,
+                    message: format!("it has no room for more work now ({words}); it is tried again"),
+                });
+            };
+            tracing::debug!(documents = waiting.len(), ?pause, %words, "documents were rejected and are sent again");
+            tokio::time::sleep(pause).await;
+            lines = Vec::new();
+            for (place, action) in waiting.entries() {
+                items[place].write(action, &mut lines);
+            }
+        }
+    }
+
+    /// Sends one request of `count` items; says who answered, and what of each.
+    async fn send_bulk(&self, count: usize, lines: Vec<u8>) -> Result<(String, Vec<Verdict>), StoreError> {
+        metrics::counter!("rastro_store_bulk_bytes_total").increment(lines.len() as u64);
         let query = [(
             "filter_path",
-            "items.*.status,items.*._seq_no,items.*._primary_term,items.*.error,items.*._index",
+            "items.*.status,items.*._seq_no,items.*._primary_term,items.*.error,items.*._index,error",
         )];
         let begun = std::time::Instant::now();
         let answer = self.send(Method::Post, "/_bulk", &query, Body::Lines(lines.into())).await?;
         metrics::histogram!("rastro_store_bulk_seconds").record(begun.elapsed().as_secs_f64());
-        if answer.status == 413 && items.len() == 1 {
-            outcomes.push(Outcome::Unfit(
-                "the document is larger than the server takes (http.max_content_length)".to_owned(),
-            ));
-            return Ok(());
-        }
-        let server = answer.node.clone();
-        let answer: BulkAnswer = answer.success()?.read()?;
-        if answer.items.len() != items.len() {
-            return Err(StoreError::Unavailable {
-                server,
-                message: format!(
-                    "it answered for {} of {} documents; they are sent again",
-                    answer.items.len(),
-                    items.len()
-                ),
-            });
-        }
-        for item in answer.items {
-            let is_deletion = matches!(item, BulkItem::Delete(_));
-            let (BulkItem::Create(item) | BulkItem::Index(item) | BulkItem::Delete(item)) = item;
-            outcomes.push(sort(&item, is_deletion, &server)?);
-        }
-        Ok(())
+        let node = answer.node.clone();
+        verdicts(answer, count).map(|verdicts| (node, verdicts))
     }
 }
 
-/// Which of four things an answer means: done, there already, unfit for ever, or not now (or never) for reasons outside the document.
-fn sort(answer: &ItemAnswer, is_deletion: bool, server: &str) -> Result<Outcome, StoreError> {
+/// What an answer says of each of `count` items.
+fn verdicts(answer: Answer, count: usize) -> Result<Vec<Verdict>, StoreError> {
+    if answer.status == 413 && count == 1 {
+        let words = "the document is larger than the server takes (http.max_content_length)".to_owned();
+        return Ok(vec![Verdict::Settled(Outcome::Unfit(words))]);
+    }
+    let words = answer.words();
+    if answer.status == 429 && !is_block(&words) {
+        return Ok(vec![Verdict::Rejected(format!("429 {words}")); count]);
+    }
+    let server = answer.node.clone();
+    let answer: BulkAnswer = answer.success()?.read()?;
+    if answer.items.len() != count {
+        return Err(StoreError::Unavailable {
+            server,
+            message: format!(
+                "it answered for {} of {count} documents; they are sent again",
+                answer.items.len()
+            ),
+        });
+    }
+    let sorted = answer.items.into_iter().map(|item| {
+        let is_deletion = matches!(item, BulkItem::Delete(_));
+        let (BulkItem::Create(item) | BulkItem::Index(item) | BulkItem::Delete(item)) = item;
+        sort(&item, is_deletion, &server)
+    });
+    sorted.collect()
+}
+
+/// What an answer means: done, there already, unfit for ever, no room now, or an error for reasons outside the document.
+fn sort(answer: &ItemAnswer, is_deletion: bool, server: &str) -> Result<Verdict, StoreError> {
     let words = answer.error.as_ref().map(ItemError::words).unwrap_or_default();
     let kind = answer.error.as_ref().map(|error| error.kind.as_str()).unwrap_or_default();
     let server = server.to_owned();
+    let settled = |outcome| Ok(Verdict::Settled(outcome));
     match answer.status {
-        200..=299 => {
-            Ok(Outcome::Written { sequence: answer.sequence.unwrap_or(0), term: answer.term.unwrap_or(0) })
-        }
-        409 => Ok(Outcome::Conflict),
-        404 if answer.error.is_none() => Ok(Outcome::Missing),
-        404 if kind == "index_not_found_exception" && is_deletion => Ok(Outcome::Missing),
+        200..=299 => settled(Outcome::Written {
+            sequence: answer.sequence.unwrap_or(0),
+            term: answer.term.unwrap_or(0),
+        }),
+        409 => settled(Outcome::Conflict),
+        404 if answer.error.is_none() => settled(Outcome::Missing),
+        404 if kind == "index_not_found_exception" && is_deletion => settled(Outcome::Missing),
         404 if kind == "index_not_found_exception" => Err(StoreError::Refused {
             server,
             message: format!(
@@ -207,7 +238,7 @@ fn sort(answer: &ItemAnswer, is_deletion: bool, server: &str) -> Result<Outcome,
             ),
         }),
         400 if kind.contains("parsing") || kind.contains("mapp") || kind.contains("argument") => {
-            Ok(Outcome::Unfit(words))
+            settled(Outcome::Unfit(words))
         }
         403 | 429 if is_block(&words) => Err(StoreError::Unavailable {
             server,
@@ -220,11 +251,12 @@ fn sort(answer: &ItemAnswer, is_deletion: bool, server: &str) -> Result<Outcome,
             server,
             message: format!("the user may not write to index `{}` (403: {words})", answer.index),
         }),
-        429 | 500..=504 => Err(StoreError::Unavailable {
+        429 | 502..=504 => Ok(Verdict::Rejected(format!("{} {words}", answer.status))),
+        500 | 501 => Err(StoreError::Unavailable {
             server,
             message: format!(
-                "it has no room for more work now ({} {words}); it is tried again",
-                answer.status
+                "it cannot write to index `{}` now ({} {words}); it is tried again",
+                answer.index, answer.status
             ),
         }),
         status => Err(StoreError::Refused {
@@ -238,17 +270,17 @@ fn sort(answer: &ItemAnswer, is_deletion: bool, server: &str) -> Result<Outcome,
 mod tests {
     use super::*;
 
-    fn sorted(json: &str) -> Result<Outcome, StoreError> {
+    fn sorted(json: &str) -> Result<Verdict, StoreError> {
         sort(&serde_json::from_str(json).unwrap(), false, "here:9200")
     }
 
     #[test]
     fn what_is_there_already_is_a_conflict_and_no_error() {
         let json = r#"{"status":409,"error":{"type":"version_conflict_engine_exception","reason":"[x]: version conflict"}}"#;
-        assert_eq!(sorted(json).unwrap(), Outcome::Conflict);
+        assert_eq!(sorted(json).unwrap(), Verdict::Settled(Outcome::Conflict));
         assert_eq!(
             sorted(r#"{"status":201,"_seq_no":7,"_primary_term":2}"#).unwrap(),
-            Outcome::Written { sequence: 7, term: 2 }
+            Verdict::Settled(Outcome::Written { sequence: 7, term: 2 })
         );
     }
 
@@ -258,10 +290,34 @@ mod tests {
             let json = format!(
                 r#"{{"status":{status},"error":{{"type":"es_rejected_execution_exception","reason":"full"}}}}"#
             );
-            assert!(sorted(&json).unwrap_err().is_transient(), "{status}");
+            assert_eq!(sorted(&json).unwrap(), Verdict::Rejected(format!("{status} full")));
         }
+        let broken = r#"{"status":500,"_index":"web","error":{"type":"i_o_exception","reason":"no space"}}"#;
+        assert!(sorted(broken).unwrap_err().is_transient());
         let unfit = r#"{"status":400,"error":{"type":"document_parsing_exception","reason":"field [a]","caused_by":{"reason":"no number"}}}"#;
-        assert_eq!(sorted(unfit).unwrap(), Outcome::Unfit("field [a]: no number".to_owned()));
+        assert_eq!(
+            sorted(unfit).unwrap(),
+            Verdict::Settled(Outcome::Unfit("field [a]: no number".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_request_that_is_rejected_as_a_whole_is_rejected_item_by_item() {
+        let answer = |status: u16, body: &str| Answer {
+            node: "here:9200".to_owned(),
+            status,
+            body: body.as_bytes().to_vec().into(),
+        };
+        let full = r#"{"error":{"type":"es_rejected_execution_exception","reason":"bytes"},"status":429}"#;
+        assert_eq!(
+            verdicts(answer(429, full), 2).unwrap(),
+            vec![Verdict::Rejected("429 bytes".to_owned()); 2]
+        );
+        let too_large = verdicts(answer(413, ""), 1).unwrap();
+        assert!(matches!(&too_large[0], Verdict::Settled(Outcome::Unfit(_))), "{too_large:?}");
+        assert!(!verdicts(answer(413, ""), 2).unwrap_err().is_transient());
+        let short = verdicts(answer(200, r#"{"items":[]}"#), 1).unwrap_err();
+        assert!(short.is_transient() && short.to_string().contains("0 of 1"), "{short}");
     }
 
     #[test]
@@ -283,9 +339,10 @@ mod tests {
     #[test]
     fn a_line_of_action_stands_before_every_document() {
         let mut lines = Vec::new();
-        let item = |action| Item { index: "i".into(), id: "a\"b".into(), action, source: b"{}".to_vec() };
-        item(Action::Replace { sequence: 3, term: 1 }).write(&mut lines);
-        item(Action::Delete).write(&mut lines);
+        let item =
+            Item { index: "i".into(), id: "a\"b".into(), action: Action::Create, source: b"{}".to_vec() };
+        item.write(Action::Replace { sequence: 3, term: 1 }, &mut lines);
+        item.write(Action::Delete, &mut lines);
         let text = String::from_utf8(lines).unwrap();
         assert_eq!(
             text,

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use axum::body::Bytes;
 use elasticsearch::{
     auth::Credentials,
     http::{
@@ -196,6 +197,30 @@ impl Server {
         let status = response.status_code().as_u16();
         let text = response.text().await.unwrap();
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// A request as it came from elsewhere: status and body.
+    pub(crate) async fn pass_on(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> (u16, Bytes) {
+        let method = match method {
+            "GET" => Method::Get,
+            "HEAD" => Method::Head,
+            "PUT" => Method::Put,
+            "DELETE" => Method::Delete,
+            _ => Method::Post,
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap());
+        let body = (!body.is_empty()).then_some(body);
+        let sent =
+            self.transport.send(method, path, headers, None::<&()>, body, Some(Duration::from_mins(1)));
+        let response = sent.await.unwrap();
+        (response.status_code().as_u16(), response.bytes().await.unwrap())
     }
 
     /// Removes everything whose name begins with `tag`.

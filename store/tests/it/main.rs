@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of the tests are tests, too")]
 
 mod analysis;
+mod between;
 mod chunks;
 mod elastic;
 mod faults;
@@ -11,6 +12,7 @@ mod kill;
 mod processes;
 mod profiles;
 mod proxy;
+mod rejected;
 mod retention;
 
 use std::path::{Path, PathBuf};
