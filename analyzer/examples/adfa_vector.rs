@@ -8,6 +8,7 @@ use std::{io::Read, path::PathBuf, time::Instant};
 use rastro_analyzer::{
     roc::Roc,
     vector::{
+        FrameScore,
         call_mix::call_mix,
         cluster_centres::ClusterCentres,
         density_clusters::DensityClusters,

@@ -18,7 +18,7 @@ use crate::{
     alphabet::Symbol,
     detector::{CallJudge, Detector, Judge, RawScale, WindowStatistics, verdict},
     novelty,
-    registry::{DetectorInfo, ModelSpec, ParameterInfo},
+    registry::{DetectorInfo, Maker, ModelSpec, ParameterInfo},
     window_counts::WindowCounts,
     window_set::WindowSet,
 };
@@ -32,10 +32,12 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
     parameters: &[ParameterInfo::whole("w", 10, (2, Bosc::MAX_WINDOW as u32))
         .or(&["window", "n"])
         .about("size of a bag, calls")],
-    window: |spec| spec.whole("w"),
-    create: |spec| Box::new(Bosc::new(spec)),
-    decode: |spec, bytes, alphabet| {
-        Bosc::decode(spec, bytes, alphabet).map(|bosc| Box::new(bosc) as Box<dyn Detector>)
+    maker: Maker::Own {
+        window: |spec| spec.whole("w"),
+        create: |spec| Box::new(Bosc::new(spec)),
+        decode: |spec, bytes, alphabet| {
+            Bosc::decode(spec, bytes, alphabet).map(|bosc| Box::new(bosc) as Box<dyn Detector>)
+        },
     },
 };
 

@@ -11,7 +11,7 @@ use crate::{
     context_judge::{ContextModel, NAMES},
     context_tree::{ContextTree, ROOT},
     detector::{Detector, Expectation, Judge, RawScale, WindowStatistics},
-    registry::{DetectorInfo, ModelSpec, ParameterInfo},
+    registry::{DetectorInfo, Maker, ModelSpec, ParameterInfo},
 };
 
 const MAX_ORDER: u32 = 16;
@@ -26,9 +26,11 @@ pub(crate) const MARKOV: DetectorInfo = DetectorInfo {
     description: "The profile is how often each call followed each other one in a thread; a trace scores the mean surprisal of its calls \
                   (Ye 2000; probabilities as Witten and Bell 1991).",
     parameters: &[ParameterInfo::whole("order", 1, (1, 3)).about("calls that the next one depends on")],
-    window: |spec| spec.whole("order") + 1,
-    create: |spec| Box::new(Context::new(spec)),
-    decode: |spec, bytes, alphabet| Context::decode(spec, bytes, alphabet),
+    maker: Maker::Own {
+        window: |spec| spec.whole("order") + 1,
+        create: |spec| Box::new(Context::new(spec)),
+        decode: |spec, bytes, alphabet| Context::decode(spec, bytes, alphabet),
+    },
 };
 
 /// The line of the context model.
@@ -40,9 +42,11 @@ pub(crate) const CONTEXT: DetectorInfo = DetectorInfo {
     parameters: &[ParameterInfo::whole("order", 10, (1, MAX_ORDER))
         .or(&["n"])
         .about("longest context, calls")],
-    window: |spec| spec.whole("order") + 1,
-    create: |spec| Box::new(Context::new(spec)),
-    decode: |spec, bytes, alphabet| Context::decode(spec, bytes, alphabet),
+    maker: Maker::Own {
+        window: |spec| spec.whole("order") + 1,
+        create: |spec| Box::new(Context::new(spec)),
+        decode: |spec, bytes, alphabet| Context::decode(spec, bytes, alphabet),
+    },
 };
 
 /// What has been learned of the calls that follow contexts.

@@ -172,7 +172,7 @@ pub trait Detector: Any + Debug + Send + Sync {
         None
     }
 
-    /// Content as bytes, the same for the same content. [`crate::registry::DetectorInfo::decode`] reads them.
+    /// Content as bytes, the same for the same content. [`ModelSpec::decode`] reads them.
     fn encode(&self) -> Vec<u8>;
 
     /// What people should know of what it learned, such as that it could not learn something.

@@ -18,8 +18,8 @@ use crate::{
     context_judge::ContextModel,
     context_tree::ContextTree,
     detector::RawScale,
-    fitted::{Combination, Fitted, Fitting, FrameModel, Member},
-    registry::{DetectorInfo, ParameterInfo},
+    fitted::{Combination, Fitting, FrameModel, Member},
+    registry::{DetectorInfo, Maker, ParameterInfo},
     vector::{feature_space::Weighting, nearest_frames::NearestFrames, one_class_svm::OneClassSvm},
 };
 
@@ -34,24 +34,22 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
             .about("share of normal frames that the one-class SVMs may leave out"),
         ParameterInfo::whole("order", 10, (1, 16)).about("longest context of the context model, calls"),
     ],
-    window: |_| 0,
-    create: |spec| Fitted::create(spec, &FITTING),
-    decode: |spec, bytes, alphabet| Fitted::decode(spec, &FITTING, bytes, alphabet),
+    maker: Maker::Fitted(&FITTING),
 };
 
 static FITTING: Fitting = Fitting {
     members: &[
         Member {
             scores: &["one-class SVM on 1- to 3-grams"],
-            fit: |spec, sample| Box::new(Svm(OneClassSvm::fit(sample, 3, spec.value("nu")))),
+            fit: |spec, sample| Box::new(OneClassSvm::fit(sample, 3, spec.value("nu"))),
         },
         Member {
             scores: &["one-class SVM on calls"],
-            fit: |spec, sample| Box::new(Svm(OneClassSvm::fit(sample, 1, spec.value("nu")))),
+            fit: |spec, sample| Box::new(OneClassSvm::fit(sample, 1, spec.value("nu"))),
         },
         Member {
             scores: &["nearest neighbour on calls"],
-            fit: |_, sample| Box::new(Nearest(NearestFrames::fit(sample, 1, Weighting::Set, 1))),
+            fit: |_, sample| Box::new(NearestFrames::fit(sample, 1, Weighting::Set, 1)),
         },
         Member {
             scores: &["context model, median", "context model, upper quartile"],
@@ -76,24 +74,6 @@ static FITTING: Fitting = Fitting {
     frames: 1024,
     folds: 10,
 };
-
-#[derive(Debug)]
-struct Svm(OneClassSvm);
-
-impl FrameModel for Svm {
-    fn scores(&self, calls: &[Symbol], scores: &mut Vec<f64>) {
-        scores.push(self.0.score(calls));
-    }
-}
-
-#[derive(Debug)]
-struct Nearest(NearestFrames);
-
-impl FrameModel for Nearest {
-    fn scores(&self, calls: &[Symbol], scores: &mut Vec<f64>) {
-        scores.push(self.0.score(calls));
-    }
-}
 
 #[derive(Debug)]
 struct Surprise(ContextModel);

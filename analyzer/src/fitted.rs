@@ -21,6 +21,7 @@ use crate::{
     detector::{BREAK, Detector, Frame, FrameJudge, Judge, RawScale, WindowStatistics},
     registry::ModelSpec,
     vector::{
+        FrameScore,
         call_mix::call_mix,
         frame_sample::{FrameSample, FrameSampleContent},
         local_calibration::{HeldOutFrame, LocalCalibration, mean_p_value},
@@ -34,6 +35,12 @@ const SEED: u64 = 0;
 pub(crate) trait FrameModel: Debug + Send + Sync {
     /// Appends its scores of a frame, the higher the stranger. All are finite.
     fn scores(&self, calls: &[Symbol], scores: &mut Vec<f64>);
+}
+
+impl<Model: FrameScore + Debug + Send + Sync> FrameModel for Model {
+    fn scores(&self, calls: &[Symbol], scores: &mut Vec<f64>) {
+        scores.push(self.score(calls));
+    }
 }
 
 /// A kind of model.
@@ -95,14 +102,14 @@ struct Stored {
 
 impl Fitted {
     /// One that knows nothing.
-    pub(crate) fn create(spec: &ModelSpec, fitting: &'static Fitting) -> Box<dyn Detector> {
-        Box::new(Self {
+    pub(crate) fn new(spec: &ModelSpec, fitting: &'static Fitting) -> Self {
+        Self {
             spec: spec.clone(),
             fitting,
             sample: FrameSample::new(SEED, fitting.frames),
             held_out: Vec::new(),
             models: OnceLock::new(),
-        })
+        }
     }
 
     /// Reads [`Detector::encode`]'s bytes.
@@ -111,7 +118,7 @@ impl Fitted {
         fitting: &'static Fitting,
         bytes: &[u8],
         alphabet: usize,
-    ) -> Result<Box<dyn Detector>, String> {
+    ) -> Result<Self, String> {
         let (stored, rest): (Stored, _) = postcard::take_from_bytes(bytes)
             .map_err(|error| format!("its frames cannot be read: {error}"))?;
         if !rest.is_empty() {
@@ -130,7 +137,7 @@ impl Fitted {
             return Err("its held-out scores do not match its frames".to_owned());
         }
         let held_out = stored.held_out;
-        Ok(Box::new(Self { spec: spec.clone(), fitting, sample, held_out, models: OnceLock::new() }))
+        Ok(Self { spec: spec.clone(), fitting, sample, held_out, models: OnceLock::new() })
     }
 
     fn fit(&self, sample: &FrameSample) -> Vec<Box<dyn FrameModel>> {
@@ -185,6 +192,11 @@ impl Fitted {
 }
 
 impl Fitting {
+    /// One model that gives one score.
+    pub(crate) const fn single(member: &'static [Member; 1], scale: RawScale) -> Self {
+        Self { members: member, combination: Combination::Single, scale, frames: 4096, folds: 5 }
+    }
+
     fn names(&self) -> impl Iterator<Item = &'static str> {
         self.members.iter().flat_map(|member| member.scores.iter().copied())
     }
@@ -274,13 +286,7 @@ impl Detector for Fitted {
     }
 
     fn statistics(&self) -> WindowStatistics {
-        let counts = || self.sample.frames().map(|(_, count)| count);
-        WindowStatistics {
-            windows: counts().fold(0, u64::saturating_add),
-            distinct: self.sample.distinct() as u64,
-            singletons: counts().filter(|&count| count == 1).count() as u64,
-            refused: self.sample.learned().saturating_sub(counts().fold(0, u64::saturating_add)),
-        }
+        self.sample.statistics()
     }
 
     fn merge(&mut self, other: &dyn Detector, symbols: &[Symbol]) -> bool {

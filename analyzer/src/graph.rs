@@ -11,7 +11,7 @@ use std::any::Any;
 use crate::{
     alphabet::Symbol,
     detector::{BREAK, Detector, Frame, FrameJudge, Judge, RawScale, WindowStatistics},
-    registry::{DetectorInfo, ModelSpec, ParameterInfo},
+    registry::{DetectorInfo, Maker, ModelSpec, ParameterInfo},
     window_counts::WindowCounts,
 };
 
@@ -23,11 +23,13 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
                   different edges, that is −ln of their share in training.",
     parameters: &[ParameterInfo::real("prior", 0.5, (0.01, 10.0))
         .about("occurrences that every edge is given in advance")],
-    window: |_| 2,
-    create: |spec| Box::new(Graph { spec: spec.clone(), edges: WindowCounts::new(2) }),
-    decode: |spec, bytes, alphabet| {
-        let edges = WindowCounts::decode(bytes, 2, alphabet, |edge| Some(key(edge[0], edge[1])))?;
-        Ok(Box::new(Graph { spec: spec.clone(), edges }))
+    maker: Maker::Own {
+        window: |_| 2,
+        create: |spec| Box::new(Graph { spec: spec.clone(), edges: WindowCounts::new(2) }),
+        decode: |spec, bytes, alphabet| {
+            let edges = WindowCounts::decode(bytes, 2, alphabet, |edge| Some(key(edge[0], edge[1])))?;
+            Ok(Box::new(Graph { spec: spec.clone(), edges }))
+        },
     },
 };
 

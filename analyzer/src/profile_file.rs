@@ -210,8 +210,7 @@ fn read_model(content: ModelContent, alphabet: usize) -> Result<Model, ProfileEr
     if content.growth.len() > MAX_GROWTH_POINTS {
         return Err(refuse(&"its growth curve has too many points"));
     }
-    let detector =
-        (spec.info().decode)(&spec, &content.windows, alphabet).map_err(|message| refuse(&message))?;
+    let detector = spec.decode(&content.windows, alphabet).map_err(|message| refuse(&message))?;
     Ok(Model { detector, held_out: content.held_out, growth: content.growth })
 }
 

@@ -6,7 +6,12 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{bosc::Bosc, detector::Detector, stide::Stide};
+use crate::{
+    bosc::Bosc,
+    detector::Detector,
+    fitted::{Fitted, Fitting},
+    stide::Stide,
+};
 
 /// What a parameter's value must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -29,15 +34,25 @@ pub struct DetectorInfo {
     pub description: &'static str,
     /// Its parameters. Where it has windows, the first says how long they are.
     pub parameters: &'static [ParameterInfo],
-    /// How many consecutive calls of a thread one judgement looks at; 0 where frames are judged as a whole.
+    /// How it is made.
     #[serde(skip)]
-    pub window: fn(&ModelSpec) -> u32,
-    /// Makes one that knows nothing.
-    #[serde(skip)]
-    pub create: fn(&ModelSpec) -> Box<dyn Detector>,
-    /// Reads [`Detector::encode`]'s bytes; symbols must be less than the number given. The error says what is wrong with them.
-    #[serde(skip)]
-    pub decode: fn(&ModelSpec, &[u8], usize) -> DecodedDetector,
+    pub(crate) maker: Maker,
+}
+
+/// How a detector is made: empty, or from bytes.
+#[derive(Debug)]
+pub(crate) enum Maker {
+    /// By functions of its own.
+    Own {
+        /// How many consecutive calls of a thread one judgement looks at; 0 where frames are judged as a whole.
+        window: fn(&ModelSpec) -> u32,
+        /// Makes one that knows nothing.
+        create: fn(&ModelSpec) -> Box<dyn Detector>,
+        /// Reads [`Detector::encode`]'s bytes; symbols must be less than the number given.
+        decode: fn(&ModelSpec, &[u8], usize) -> DecodedDetector,
+    },
+    /// By fitting models to a sample of frames, which are judged as a whole.
+    Fitted(&'static Fitting),
 }
 
 /// A detector read from bytes, or what is wrong with them.
@@ -266,7 +281,10 @@ impl ModelSpec {
 
     /// How many consecutive calls of a thread one judgement looks at; 0 where frames are judged as a whole.
     pub fn window(&self) -> u32 {
-        (self.info.window)(self)
+        match self.info.maker {
+            Maker::Own { window, .. } => window(self),
+            Maker::Fitted(_) => 0,
+        }
     }
 
     /// Value of the parameter with this key; 0 if there is none.
@@ -291,7 +309,18 @@ impl ModelSpec {
 
     /// A detector of this specification that knows nothing.
     pub fn create(&self) -> Box<dyn Detector> {
-        (self.info.create)(self)
+        match self.info.maker {
+            Maker::Own { create, .. } => create(self),
+            Maker::Fitted(fitting) => Box::new(Fitted::new(self, fitting)),
+        }
+    }
+
+    /// Reads [`Detector::encode`]'s bytes; symbols must be less than `alphabet`. The error says what is wrong with them.
+    pub fn decode(&self, bytes: &[u8], alphabet: usize) -> DecodedDetector {
+        match self.info.maker {
+            Maker::Own { decode, .. } => decode(self, bytes, alphabet),
+            Maker::Fitted(fitting) => Ok(Box::new(Fitted::decode(self, fitting, bytes, alphabet)?)),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     alphabet::Symbol,
     detector::{CallJudge, Detector, Expectation, Judge, RawScale, WindowStatistics, verdict},
     novelty,
-    registry::{DetectorInfo, ModelSpec, ParameterInfo},
+    registry::{DetectorInfo, Maker, ModelSpec, ParameterInfo},
     window_counts::WindowCounts,
     window_set::{Key, WindowSet},
 };
@@ -31,10 +31,12 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
     parameters: &[ParameterInfo::whole("n", 6, (2, Stide::MAX_WINDOW as u32))
         .or(&["window", "w"])
         .about("length of a sequence, calls")],
-    window: |spec| spec.whole("n"),
-    create: |spec| Box::new(Stide::new(spec)),
-    decode: |spec, bytes, alphabet| {
-        Stide::decode(spec, bytes, alphabet).map(|stide| Box::new(stide) as Box<dyn Detector>)
+    maker: Maker::Own {
+        window: |spec| spec.whole("n"),
+        create: |spec| Box::new(Stide::new(spec)),
+        decode: |spec, bytes, alphabet| {
+            Stide::decode(spec, bytes, alphabet).map(|stide| Box::new(stide) as Box<dyn Detector>)
+        },
     },
 };
 

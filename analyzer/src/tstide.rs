@@ -22,9 +22,7 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
         ParameterInfo::real("rare", 0.001, (0.0, 10.0))
             .about("sequences below this share of training are rare, per cent"),
     ],
-    window: |spec| spec.whole("n"),
-    create: crate::stide::INFO.create,
-    decode: crate::stide::INFO.decode,
+    maker: crate::stide::INFO.maker,
 };
 
 #[cfg(test)]

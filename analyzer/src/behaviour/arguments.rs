@@ -15,9 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     binomial::surprise,
+    by_call::{ByCall, OfCall},
     figures::Figure,
     finding::{EVERYDAY, Finding, Judgement, Unusual},
-    frame::{CallFrame, MAX_CALLS, groups},
+    frame::{CallFrame, groups},
+    model::BehaviourModel,
     outcomes::{Outcome, Outcomes, error_of},
     paths,
     shapes::Shapes,
@@ -75,13 +77,28 @@ struct CallBehaviour {
     paths: Shapes,
 }
 
+impl OfCall for CallBehaviour {
+    fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.frames = self.frames.saturating_add(other.frames);
+        self.outcomes.merge(&other.outcomes);
+        self.argument_count.merge(&other.argument_count);
+        self.argument_length.merge(&other.argument_length);
+        self.bytes_moved.merge(&other.bytes_moved);
+        self.paths.merge(&other.paths);
+    }
+}
+
 /// What calls are given and return.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArgumentsModel {
     /// Frames learned.
     frames: u64,
     /// By symbol.
-    calls: Vec<CallBehaviour>,
+    calls: ByCall<CallBehaviour>,
 }
 
 /// One frame's calls of one name, taken apart.
@@ -120,15 +137,24 @@ impl Observed {
 }
 
 impl ArgumentsModel {
-    /// Learns one frame.
-    pub fn learn(&mut self, frame: &CallFrame<'_>) {
+    /// Frames learned.
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Calls whose result is known, and those of them that failed.
+    pub fn results(&self) -> (u64, u64) {
+        self.calls.iter().fold((0, 0), |(calls, failed): (u64, u64), known| {
+            (calls.saturating_add(known.outcomes.calls()), failed.saturating_add(known.outcomes.failed()))
+        })
+    }
+}
+
+impl BehaviourModel for ArgumentsModel {
+    fn learn(&mut self, frame: &CallFrame<'_>) {
         self.frames = self.frames.saturating_add(1);
         for (symbol, group) in groups(&frame.by_call()) {
-            let place = usize::from(symbol);
-            if self.calls.len() <= place {
-                self.calls.resize(place + 1, CallBehaviour::default());
-            }
-            let known = &mut self.calls[place];
+            let known = self.calls.entry(symbol);
             known.frames = known.frames.saturating_add(1);
             let mut observed = Observed::of(frame, group);
             known.outcomes.learn(&observed.results);
@@ -141,11 +167,10 @@ impl ArgumentsModel {
         }
     }
 
-    /// Judges one frame.
-    pub fn judge(&self, frame: &CallFrame<'_>) -> Judgement {
+    fn judge(&self, frame: &CallFrame<'_>) -> Judgement {
         let mut findings = Vec::new();
         for (symbol, group) in groups(&frame.by_call()) {
-            let Some(known) = self.calls.get(usize::from(symbol)) else { continue };
+            let Some(known) = self.calls.get(symbol) else { continue };
             let mut observed = Observed::of(frame, group);
             if let Some(unusual) = known.outcomes.judge(&observed.results) {
                 let first = group.iter().find(|(_, call)| ended(frame, *call, unusual.outcome));
@@ -165,52 +190,16 @@ impl ArgumentsModel {
         Judgement::of(findings)
     }
 
-    /// Learns what `other` has learned, with its symbol `s` being `symbols[s]` here.
-    pub fn merge(&mut self, other: &Self, symbols: &[Symbol]) {
+    fn merge(&mut self, other: &Self, symbols: &[Symbol]) {
         self.frames = self.frames.saturating_add(other.frames);
-        for (behaviour, &symbol) in other.calls.iter().zip(symbols) {
-            let place = usize::from(symbol);
-            if place >= MAX_CALLS {
-                continue;
-            }
-            if self.calls.len() <= place {
-                self.calls.resize(place + 1, CallBehaviour::default());
-            }
-            let known = &mut self.calls[place];
-            known.frames = known.frames.saturating_add(behaviour.frames);
-            known.outcomes.merge(&behaviour.outcomes);
-            known.argument_count.merge(&behaviour.argument_count);
-            known.argument_length.merge(&behaviour.argument_length);
-            known.bytes_moved.merge(&behaviour.bytes_moved);
-            known.paths.merge(&behaviour.paths);
-        }
+        self.calls.merge(&other.calls, symbols);
     }
 
-    /// Frames learned.
-    pub fn frames(&self) -> u64 {
-        self.frames
+    fn statistics(&self) -> WindowStatistics {
+        self.calls.statistics(self.frames)
     }
 
-    /// Calls whose result is known, and those of them that failed.
-    pub fn results(&self) -> (u64, u64) {
-        self.calls.iter().fold((0, 0), |(calls, failed): (u64, u64), known| {
-            (calls.saturating_add(known.outcomes.calls()), failed.saturating_add(known.outcomes.failed()))
-        })
-    }
-
-    /// How much was learned: frames, and calls by name.
-    pub fn statistics(&self) -> WindowStatistics {
-        let seen = |frames: u64| self.calls.iter().filter(|known| known.frames >= frames).count() as u64;
-        WindowStatistics {
-            windows: self.frames,
-            distinct: seen(1),
-            singletons: seen(1) - seen(2),
-            refused: 0,
-        }
-    }
-
-    /// What was learned, for people.
-    pub fn describe(&self) -> String {
+    fn describe(&self) -> String {
         let (results, failed) = self.results();
         let (paths, shapes) = self.calls.iter().fold((0u64, 0usize), |(paths, shapes), known| {
             (paths.saturating_add(known.paths.learned()), shapes + known.paths.len())
@@ -232,9 +221,8 @@ impl ArgumentsModel {
         text
     }
 
-    /// Checks what came from outside; the error says what is wrong.
-    pub fn check(&self, alphabet: usize) -> Result<(), String> {
-        if self.calls.len() > alphabet.min(MAX_CALLS) {
+    fn check(&self, alphabet: usize) -> Result<(), String> {
+        if !self.calls.is_within(alphabet) {
             return Err("it has calls that the profile does not know".to_owned());
         }
         let is_consistent = |known: &CallBehaviour| {

@@ -5,11 +5,11 @@ use std::{any::Any, fmt::Debug, sync::Arc};
 use rastro_model::Reason;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{arguments::ArgumentsModel, finding::Judgement, frame::CallFrame, timing::TimingModel};
+use super::{arguments::ArgumentsModel, frame::CallFrame, model::BehaviourModel, timing::TimingModel};
 use crate::{
     alphabet::{Alphabet, Symbol},
     detector::{Detector, Frame, FrameJudge, Judge, RawScale, WindowStatistics},
-    registry::{DecodedDetector, DetectorInfo, ModelSpec},
+    registry::{DecodedDetector, DetectorInfo, Maker, ModelSpec},
 };
 
 /// `arguments` in the table of detectors.
@@ -20,9 +20,11 @@ pub(crate) const ARGUMENTS: DetectorInfo = DetectorInfo {
                   moves, which paths it names and which programs it starts, frame by frame, by their surprise against training (after \
                   Kruegel, Mutz, Valeur and Vigna, ESORICS 2003). Needs a source that tells results or arguments.",
     parameters: &[],
-    window: |_| 0,
-    create: |spec| Box::new(Behaviour::<ArgumentsModel>::new(spec)),
-    decode: Behaviour::<ArgumentsModel>::decode,
+    maker: Maker::Own {
+        window: |_| 0,
+        create: |spec| Box::new(Behaviour::<ArgumentsModel>::new(spec)),
+        decode: Behaviour::<ArgumentsModel>::decode,
+    },
 };
 
 /// `timing` in the table of detectors.
@@ -32,9 +34,11 @@ pub(crate) const TIMING: DetectorInfo = DetectorInfo {
     description: "How long each call takes, how long a thread pauses before it, and how fast calls follow one another, frame by frame, by \
                   their surprise against training. Times that a source does not tell are recognised and never scored.",
     parameters: &[],
-    window: |_| 0,
-    create: |spec| Box::new(Behaviour::<TimingModel>::new(spec)),
-    decode: Behaviour::<TimingModel>::decode,
+    maker: Maker::Own {
+        window: |_| 0,
+        create: |spec| Box::new(Behaviour::<TimingModel>::new(spec)),
+        decode: Behaviour::<TimingModel>::decode,
+    },
 };
 
 /// Raw scores are surprise in nats: one more is e times rarer, if calls behaved independently.
@@ -55,48 +59,14 @@ pub fn reads_all_columns(spec: &ModelSpec) -> bool {
     [ARGUMENTS.name, TIMING.name].contains(&spec.detector())
 }
 
-/// A model that learns and judges frames by their columns.
-trait BehaviourModel: Any + Clone + Default + Debug + Send + Sync + Serialize + DeserializeOwned {
-    fn learn(&mut self, frame: &CallFrame<'_>);
-    fn judge(&self, frame: &CallFrame<'_>) -> Judgement;
-    fn merge(&mut self, other: &Self, symbols: &[Symbol]);
-    fn check(&self, alphabet: usize) -> Result<(), String>;
-    fn statistics(&self) -> WindowStatistics;
-    fn describe(&self) -> String;
+/// A model of behaviour that can be kept in a profile and shared with judges.
+trait StoredModel:
+    BehaviourModel + Any + Clone + Default + Debug + Send + Sync + Serialize + DeserializeOwned
+{
 }
 
-macro_rules! behaviour_model {
-    ($model:ty) => {
-        impl BehaviourModel for $model {
-            fn learn(&mut self, frame: &CallFrame<'_>) {
-                self.learn(frame);
-            }
-
-            fn judge(&self, frame: &CallFrame<'_>) -> Judgement {
-                self.judge(frame)
-            }
-
-            fn merge(&mut self, other: &Self, symbols: &[Symbol]) {
-                self.merge(other, symbols);
-            }
-
-            fn check(&self, alphabet: usize) -> Result<(), String> {
-                self.check(alphabet)
-            }
-
-            fn statistics(&self) -> WindowStatistics {
-                self.statistics()
-            }
-
-            fn describe(&self) -> String {
-                self.describe()
-            }
-        }
-    };
-}
-
-behaviour_model!(ArgumentsModel);
-behaviour_model!(TimingModel);
+impl StoredModel for ArgumentsModel {}
+impl StoredModel for TimingModel {}
 
 /// A model as a detector. Judges share the model: it is copied when it learns on while one of them lives.
 #[derive(Debug, Clone)]
@@ -110,7 +80,7 @@ struct BehaviourJudge<M> {
     model: Arc<M>,
 }
 
-impl<M: BehaviourModel> Behaviour<M> {
+impl<M: StoredModel> Behaviour<M> {
     fn new(spec: &ModelSpec) -> Self {
         Self { spec: spec.clone(), model: Arc::default() }
     }
@@ -132,7 +102,7 @@ fn call_frame<'a>(frame: &Frame<'a>) -> Option<CallFrame<'a>> {
     Some(CallFrame::new(source.segment, source.symbols, source.range()))
 }
 
-impl<M: BehaviourModel> Detector for Behaviour<M> {
+impl<M: StoredModel> Detector for Behaviour<M> {
     fn spec(&self) -> &ModelSpec {
         &self.spec
     }
@@ -181,7 +151,7 @@ impl<M: BehaviourModel> Detector for Behaviour<M> {
     }
 }
 
-impl<M: BehaviourModel> FrameJudge for BehaviourJudge<M> {
+impl<M: StoredModel> FrameJudge for BehaviourJudge<M> {
     fn score(&self, frame: &Frame<'_>) -> f64 {
         call_frame(frame).map_or(0.0, |frame| self.model.judge(&frame).raw)
     }

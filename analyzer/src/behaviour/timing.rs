@@ -12,9 +12,11 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    by_call::{ByCall, OfCall},
     figures::Figure,
     finding::{Finding, Judgement},
-    frame::{CallFrame, MAX_CALLS, groups},
+    frame::{CallFrame, groups},
+    model::BehaviourModel,
 };
 use crate::{alphabet::Symbol, detector::WindowStatistics};
 
@@ -30,6 +32,18 @@ struct CallTiming {
     pause: Figure,
 }
 
+impl OfCall for CallTiming {
+    fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.frames = self.frames.saturating_add(other.frames);
+        self.latency.merge(&other.latency);
+        self.pause.merge(&other.pause);
+    }
+}
+
 /// When calls are made, and how long they take.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimingModel {
@@ -37,7 +51,7 @@ pub struct TimingModel {
     /// Calls seen, with latency or without.
     seen: u64,
     /// By symbol.
-    calls: Vec<CallTiming>,
+    calls: ByCall<CallTiming>,
     /// All pauses, of whichever call.
     pauses: Figure,
     /// Mean time from one call of a frame to the next.
@@ -57,72 +71,6 @@ pub enum TimeSource {
 }
 
 impl TimingModel {
-    /// Learns one frame.
-    pub fn learn(&mut self, frame: &CallFrame<'_>) {
-        self.frames = self.frames.saturating_add(1);
-        self.seen = self.seen.saturating_add(frame.range.len() as u64);
-        let pauses = pauses_in(frame);
-        for (symbol, group) in groups(&frame.by_call()) {
-            let place = usize::from(symbol);
-            if self.calls.len() <= place {
-                self.calls.resize(place + 1, CallTiming::default());
-            }
-            let known = &mut self.calls[place];
-            known.frames = known.frames.saturating_add(1);
-            known.latency.learn(&mut latencies(frame, group));
-            let mut of_call = of_group(&pauses, group);
-            known.pause.learn(&mut of_call);
-            self.pauses.learn(&mut of_call);
-        }
-        if let Some(interval) = interval_of(frame) {
-            self.interval.learn(&mut [interval]);
-        }
-    }
-
-    /// Judges one frame.
-    pub fn judge(&self, frame: &CallFrame<'_>) -> Judgement {
-        let scores_latency = self.latency_source() == TimeSource::Real;
-        let scores_times = self.clock_source() == TimeSource::Real;
-        let pauses = if scores_times { pauses_in(frame) } else { FxHashMap::default() };
-        let mut by_latency: Option<Finding> = None;
-        let mut by_pause: Option<Finding> = None;
-        for (symbol, group) in groups(&frame.by_call()) {
-            let Some(known) = self.calls.get(usize::from(symbol)) else { continue };
-            if scores_latency && let Some(unusual) = known.latency.judge(&mut latencies(frame, group)) {
-                heavier(&mut by_latency, Finding::of_figure(Some(symbol), CallFigure::LatencyNs, &unusual));
-            }
-            if scores_times && let Some(unusual) = known.pause.judge(&mut of_group(&pauses, group)) {
-                heavier(&mut by_pause, Finding::of_figure(Some(symbol), CallFigure::PauseNs, &unusual));
-            }
-        }
-        let by_rate = interval_of(frame)
-            .filter(|_| scores_times)
-            .and_then(|interval| self.interval.judge_one(interval))
-            .map(|unusual| Finding::of_figure(None, CallFigure::IntervalNs, &unusual));
-        Judgement::of([by_latency, by_pause, by_rate].into_iter().flatten().collect())
-    }
-
-    /// Learns what `other` has learned, with its symbol `s` being `symbols[s]` here.
-    pub fn merge(&mut self, other: &Self, symbols: &[Symbol]) {
-        self.frames = self.frames.saturating_add(other.frames);
-        self.seen = self.seen.saturating_add(other.seen);
-        self.pauses.merge(&other.pauses);
-        self.interval.merge(&other.interval);
-        for (timing, &symbol) in other.calls.iter().zip(symbols) {
-            let place = usize::from(symbol);
-            if place >= MAX_CALLS {
-                continue;
-            }
-            if self.calls.len() <= place {
-                self.calls.resize(place + 1, CallTiming::default());
-            }
-            let known = &mut self.calls[place];
-            known.frames = known.frames.saturating_add(timing.frames);
-            known.latency.merge(&timing.latency);
-            known.pause.merge(&timing.pause);
-        }
-    }
-
     /// Frames learned.
     pub fn frames(&self) -> u64 {
         self.frames
@@ -150,20 +98,61 @@ impl TimingModel {
             TimeSource::Real
         }
     }
+}
 
-    /// How much was learned: frames, and calls by name.
-    pub fn statistics(&self) -> WindowStatistics {
-        let seen = |frames: u64| self.calls.iter().filter(|known| known.frames >= frames).count() as u64;
-        WindowStatistics {
-            windows: self.frames,
-            distinct: seen(1),
-            singletons: seen(1) - seen(2),
-            refused: 0,
+impl BehaviourModel for TimingModel {
+    fn learn(&mut self, frame: &CallFrame<'_>) {
+        self.frames = self.frames.saturating_add(1);
+        self.seen = self.seen.saturating_add(frame.range.len() as u64);
+        let pauses = pauses_in(frame);
+        for (symbol, group) in groups(&frame.by_call()) {
+            let known = self.calls.entry(symbol);
+            known.frames = known.frames.saturating_add(1);
+            known.latency.learn(&mut latencies(frame, group));
+            let mut of_call = of_group(&pauses, group);
+            known.pause.learn(&mut of_call);
+            self.pauses.learn(&mut of_call);
+        }
+        if let Some(interval) = interval_of(frame) {
+            self.interval.learn(&mut [interval]);
         }
     }
 
-    /// What was learned, for people.
-    pub fn describe(&self) -> String {
+    fn judge(&self, frame: &CallFrame<'_>) -> Judgement {
+        let scores_latency = self.latency_source() == TimeSource::Real;
+        let scores_times = self.clock_source() == TimeSource::Real;
+        let pauses = if scores_times { pauses_in(frame) } else { FxHashMap::default() };
+        let mut by_latency: Option<Finding> = None;
+        let mut by_pause: Option<Finding> = None;
+        for (symbol, group) in groups(&frame.by_call()) {
+            let Some(known) = self.calls.get(symbol) else { continue };
+            if scores_latency && let Some(unusual) = known.latency.judge(&mut latencies(frame, group)) {
+                heavier(&mut by_latency, Finding::of_figure(Some(symbol), CallFigure::LatencyNs, &unusual));
+            }
+            if scores_times && let Some(unusual) = known.pause.judge(&mut of_group(&pauses, group)) {
+                heavier(&mut by_pause, Finding::of_figure(Some(symbol), CallFigure::PauseNs, &unusual));
+            }
+        }
+        let by_rate = interval_of(frame)
+            .filter(|_| scores_times)
+            .and_then(|interval| self.interval.judge_one(interval))
+            .map(|unusual| Finding::of_figure(None, CallFigure::IntervalNs, &unusual));
+        Judgement::of([by_latency, by_pause, by_rate].into_iter().flatten().collect())
+    }
+
+    fn merge(&mut self, other: &Self, symbols: &[Symbol]) {
+        self.frames = self.frames.saturating_add(other.frames);
+        self.seen = self.seen.saturating_add(other.seen);
+        self.pauses.merge(&other.pauses);
+        self.interval.merge(&other.interval);
+        self.calls.merge(&other.calls, symbols);
+    }
+
+    fn statistics(&self) -> WindowStatistics {
+        self.calls.statistics(self.frames)
+    }
+
+    fn describe(&self) -> String {
         let latency = match self.latency_source() {
             TimeSource::Nothing => return "nothing was learned of time".to_owned(),
             TimeSource::Uninformative => "the source gave no latencies, so they are not scored",
@@ -180,9 +169,8 @@ impl TimingModel {
         format!("{latency}; {clock}")
     }
 
-    /// Checks what came from outside; the error says what is wrong.
-    pub fn check(&self, alphabet: usize) -> Result<(), String> {
-        if self.calls.len() > alphabet.min(MAX_CALLS) {
+    fn check(&self, alphabet: usize) -> Result<(), String> {
+        if !self.calls.is_within(alphabet) {
             return Err("it has calls that the profile does not know".to_owned());
         }
         let is_consistent = |known: &CallTiming| {

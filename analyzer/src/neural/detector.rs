@@ -12,7 +12,7 @@ use super::{FitOptions, Network, NetworkContent, fit};
 use crate::{
     alphabet::Symbol,
     detector::{BREAK, Detector, Frame, FrameJudge, Judge, RawScale, WindowStatistics},
-    registry::{DecodedDetector, DetectorInfo, ModelSpec, ParameterInfo},
+    registry::{DecodedDetector, DetectorInfo, Maker, ModelSpec, ParameterInfo},
     vector::frame_sample::{FrameSample, FrameSampleContent, MAX_FRAMES},
 };
 
@@ -28,9 +28,7 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
         ParameterInfo::whole("epochs", 6, (1, 100)).about("how often all calls are read in training"),
         ParameterInfo::whole("seed", 1, (0, u32::MAX)).about("where chance begins"),
     ],
-    window: |_| 0,
-    create: |spec| Box::new(Neural::new(spec)),
-    decode: Neural::decode,
+    maker: Maker::Own { window: |_| 0, create: |spec| Box::new(Neural::new(spec)), decode: Neural::decode },
 };
 
 /// Raw scores are nats a call.
@@ -173,14 +171,7 @@ impl Detector for Neural {
     }
 
     fn statistics(&self) -> WindowStatistics {
-        let counts = || self.sample.frames().map(|(_, count)| count);
-        let kept = counts().fold(0, u64::saturating_add);
-        WindowStatistics {
-            windows: kept,
-            distinct: self.sample.distinct() as u64,
-            singletons: counts().filter(|&count| count == 1).count() as u64,
-            refused: self.sample.learned().saturating_sub(kept),
-        }
+        self.sample.statistics()
     }
 
     fn merge(&mut self, other: &dyn Detector, symbols: &[Symbol]) -> bool {
@@ -249,14 +240,14 @@ mod tests {
         let (usual_score, strange_score) =
             (score(detector.as_ref(), &usual), score(detector.as_ref(), &strange));
         assert!(strange_score > usual_score + 1.0, "{strange_score} {usual_score}");
-        let again = (INFO.decode)(detector.spec(), &detector.encode(), 6).unwrap();
+        let again = detector.spec().decode(&detector.encode(), 6).unwrap();
         assert_eq!(score(again.as_ref(), &strange).to_bits(), strange_score.to_bits());
         assert_eq!(again.held_out().unwrap(), held_out);
         assert!(detector.note().unwrap().contains("weights"));
         // Calls that the profile does not know, and bytes that were cut or changed, make no detector.
-        assert!((INFO.decode)(detector.spec(), &detector.encode(), 3).is_err());
+        assert!(detector.spec().decode(&detector.encode(), 3).is_err());
         let bytes = detector.encode();
-        assert!((INFO.decode)(detector.spec(), &bytes[..bytes.len() - 3], 6).is_err());
+        assert!(detector.spec().decode(&bytes[..bytes.len() - 3], 6).is_err());
     }
 
     #[test]

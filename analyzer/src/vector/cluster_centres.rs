@@ -3,20 +3,22 @@
 //! (L. Portnoy, E. Eskin, S. Stolfo, "Intrusion detection with unlabeled data using clustering", DMSA 2001.) Centres are found by
 //! `linfa-clustering`, beginning with k-means++.
 
+use linfa::{DatasetBase, ParamGuard, traits::Fit};
+use linfa_clustering::KMeans;
+use ndarray::Array2;
+use rand_xoshiro::{Xoshiro256Plus, rand_core::SeedableRng};
+
 use super::{
+    FrameScore,
     dense::{DenseSpace, Landmarks},
     feature_space::Weighting,
     frame_sample::{FrameSample, MAX_FRAMES},
 };
 use crate::{
     alphabet::Symbol,
-    fitted::{Combination, Fitted, Fitting, FrameModel, Member},
-    registry::{DetectorInfo, ParameterInfo},
+    fitted::{Fitting, Member},
+    registry::{DetectorInfo, Maker, ParameterInfo},
 };
-use linfa::{DatasetBase, ParamGuard, traits::Fit};
-use linfa_clustering::KMeans;
-use ndarray::Array2;
-use rand_xoshiro::{Xoshiro256Plus, rand_core::SeedableRng};
 
 /// Decides about everything that is left to chance.
 const SEED: u64 = 0;
@@ -30,30 +32,19 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
         ParameterInfo::whole("n", 1, (1, 4)).about("longest n-gram, calls"),
         ParameterInfo::whole("k", 32, (1, MAX_CENTRES)).about("centres"),
     ],
-    window: |_| 0,
-    create: |spec| Fitted::create(spec, &FITTING),
-    decode: |spec, bytes, alphabet| Fitted::decode(spec, &FITTING, bytes, alphabet),
+    maker: Maker::Fitted(&FITTING),
 };
 
-static FITTING: Fitting = Fitting {
-    members: &[Member {
+static FITTING: Fitting = Fitting::single(
+    &[Member {
         scores: &["k-means"],
         fit: |spec, sample| {
             let (n, centres) = (spec.whole("n"), spec.whole("k"));
             Box::new(ClusterCentres::fit(sample, n, Weighting::Set, centres, SEED))
         },
     }],
-    combination: Combination::Single,
-    scale: super::DISTANCE,
-    frames: 4096,
-    folds: 5,
-};
-
-impl FrameModel for ClusterCentres {
-    fn scores(&self, calls: &[Symbol], scores: &mut Vec<f64>) {
-        scores.push(self.score(calls));
-    }
-}
+    super::DISTANCE,
+);
 
 /// Most centres.
 pub const MAX_CENTRES: u32 = 256;
@@ -92,9 +83,11 @@ impl ClusterCentres {
         let centres = Landmarks::new(&centres, space.dimensions());
         Self { space, centres }
     }
+}
 
+impl FrameScore for ClusterCentres {
     /// Distance to the nearest centre.
-    pub fn score(&self, calls: &[Symbol]) -> f64 {
+    fn score(&self, calls: &[Symbol]) -> f64 {
         self.centres.nearest(&self.space.features().vector(calls))
     }
 }

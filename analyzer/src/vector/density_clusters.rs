@@ -5,18 +5,20 @@
 //! large spatial databases with noise", KDD 1996). How near neighbours must be follows from the training data: a quantile of the distances to
 //! the k-th neighbour. Clusters are found by `linfa-clustering`.
 
+use linfa::{ParamGuard, traits::Transformer};
+use linfa_clustering::Dbscan;
+
 use super::{
+    FrameScore,
     dense::{DenseSpace, Landmarks},
     feature_space::Weighting,
     frame_sample::FrameSample,
 };
 use crate::{
     alphabet::Symbol,
-    fitted::{Combination, Fitted, Fitting, FrameModel, Member},
-    registry::{DetectorInfo, ParameterInfo},
+    fitted::{Fitting, Member},
+    registry::{DetectorInfo, Maker, ParameterInfo},
 };
-use linfa::{ParamGuard, traits::Transformer};
-use linfa_clustering::Dbscan;
 
 /// Its line of the table.
 pub(crate) const INFO: DetectorInfo = DetectorInfo {
@@ -30,30 +32,22 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
             "share of normal frames that have so many neighbours at the distance that follows from it",
         ),
     ],
-    window: |_| 0,
-    create: |spec| Fitted::create(spec, &FITTING),
-    decode: |spec, bytes, alphabet| Fitted::decode(spec, &FITTING, bytes, alphabet),
+    maker: Maker::Fitted(&FITTING),
 };
 
 static FITTING: Fitting = Fitting {
-    members: &[Member {
-        scores: &["DBSCAN"],
-        fit: |spec, sample| {
-            let (neighbours, quantile) = (spec.whole("neighbours"), spec.value("quantile"));
-            Box::new(DensityClusters::fit(sample, spec.whole("n"), Weighting::Set, neighbours, quantile))
-        },
-    }],
-    combination: Combination::Single,
-    scale: super::DISTANCE,
     frames: MAX_CLUSTERED,
-    folds: 5,
+    ..Fitting::single(
+        &[Member {
+            scores: &["DBSCAN"],
+            fit: |spec, sample| {
+                let (neighbours, quantile) = (spec.whole("neighbours"), spec.value("quantile"));
+                Box::new(DensityClusters::fit(sample, spec.whole("n"), Weighting::Set, neighbours, quantile))
+            },
+        }],
+        super::DISTANCE,
+    )
 };
-
-impl FrameModel for DensityClusters {
-    fn scores(&self, calls: &[Symbol], scores: &mut Vec<f64>) {
-        scores.push(self.score(calls));
-    }
-}
 
 /// Most frames that neighbours are searched among: the effort grows with their square.
 pub const MAX_CLUSTERED: usize = 2048;
@@ -101,13 +95,15 @@ impl DensityClusters {
         Self { space, frames }
     }
 
-    /// Distance to the nearest frame in a crowd.
-    pub fn score(&self, calls: &[Symbol]) -> f64 {
-        self.frames.nearest(&self.space.features().vector(calls))
-    }
-
     /// Number of frames that lie in crowds.
     pub fn crowded(&self) -> usize {
         self.frames.count()
+    }
+}
+
+impl FrameScore for DensityClusters {
+    /// Distance to the nearest frame in a crowd.
+    fn score(&self, calls: &[Symbol]) -> f64 {
+        self.frames.nearest(&self.space.features().vector(calls))
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::features::BREAK;
-use crate::alphabet::Symbol;
+use crate::{alphabet::Symbol, detector::WindowStatistics};
 
 /// Most different frames that are kept.
 pub const MAX_FRAMES: usize = 4096;
@@ -56,6 +56,18 @@ impl FrameSample {
     /// An empty sample of at most `limit` (and at most [`MAX_FRAMES`]) different frames.
     pub fn new(seed: u64, limit: usize) -> Self {
         Self { seed, limit: limit.clamp(1, MAX_FRAMES), ..Self::default() }
+    }
+
+    /// How much was learned: what is kept, and what had to be refused.
+    pub fn statistics(&self) -> WindowStatistics {
+        let counts = || self.frames.values().copied();
+        let kept = counts().fold(0, u64::saturating_add);
+        WindowStatistics {
+            windows: kept,
+            distinct: self.distinct() as u64,
+            singletons: counts().filter(|&count| count == 1).count() as u64,
+            refused: self.learned.saturating_sub(kept),
+        }
     }
 
     /// Frames learned, kept or not.

@@ -5,20 +5,22 @@
 //! one subspace for all). The score is the negative logarithm of the density, told as a
 //! number of standard deviations. The mixture is fitted by `linfa-clustering`.
 
+use linfa::{DatasetBase, ParamGuard, traits::Fit};
+use linfa_clustering::GaussianMixtureModel;
+use ndarray::Array2;
+use rand_xoshiro::{Xoshiro256Plus, rand_core::SeedableRng};
+
 use super::{
+    FrameScore,
     feature_space::Weighting,
     frame_sample::FrameSample,
     principal_components::{MAX_COMPONENTS, PrincipalComponents},
 };
 use crate::{
     alphabet::Symbol,
-    fitted::{Combination, Fitted, Fitting, FrameModel, Member},
-    registry::{DetectorInfo, ParameterInfo},
+    fitted::{Fitting, Member},
+    registry::{DetectorInfo, Maker, ParameterInfo},
 };
-use linfa::{DatasetBase, ParamGuard, traits::Fit};
-use linfa_clustering::GaussianMixtureModel;
-use ndarray::Array2;
-use rand_xoshiro::{Xoshiro256Plus, rand_core::SeedableRng};
 
 /// Decides about everything that is left to chance.
 const SEED: u64 = 0;
@@ -33,30 +35,19 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
         ParameterInfo::whole("components", 10, (1, MAX_COMPONENTS)).about("main directions"),
         ParameterInfo::whole("gaussians", 8, (1, MAX_GAUSSIANS)).about("kinds of normal frames"),
     ],
-    window: |_| 0,
-    create: |spec| Fitted::create(spec, &FITTING),
-    decode: |spec, bytes, alphabet| Fitted::decode(spec, &FITTING, bytes, alphabet),
+    maker: Maker::Fitted(&FITTING),
 };
 
-static FITTING: Fitting = Fitting {
-    members: &[Member {
+static FITTING: Fitting = Fitting::single(
+    &[Member {
         scores: &["mixture of Gaussians"],
         fit: |spec, sample| {
             let size = (spec.whole("components"), spec.whole("gaussians"));
             Box::new(GaussianMixture::fit(sample, spec.whole("n"), Weighting::Set, size, SEED))
         },
     }],
-    combination: Combination::Single,
-    scale: super::DEVIATIONS,
-    frames: 4096,
-    folds: 5,
-};
-
-impl FrameModel for GaussianMixture {
-    fn scores(&self, calls: &[Symbol], scores: &mut Vec<f64>) {
-        scores.push(self.score(calls));
-    }
-}
+    super::DEVIATIONS,
+);
 
 /// Most Gaussians.
 pub const MAX_GAUSSIANS: u32 = 64;
@@ -108,9 +99,11 @@ impl GaussianMixture {
         let gaussians = if count == 0 { Vec::new() } else { mixture(projected, gaussians, seed) };
         Self { components, gaussians, noise }
     }
+}
 
+impl FrameScore for GaussianMixture {
     /// How many standard deviations from the densest point a single Gaussian would have to place the frame to find it as improbable.
-    pub fn score(&self, calls: &[Symbol]) -> f64 {
+    fn score(&self, calls: &[Symbol]) -> f64 {
         let (coordinates, left) = self.components.project(&self.components.space().point(calls));
         let logarithms: Vec<f64> =
             self.gaussians.iter().map(|gaussian| gaussian.ln_density(&coordinates)).collect();

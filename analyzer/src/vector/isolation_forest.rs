@@ -7,6 +7,7 @@
 //! different calls, it does no better than the length of a trace would.
 
 use super::{
+    FrameScore,
     decision_tree::{DecisionTree, Random},
     dense::{DenseSpace, Point},
     feature_space::Weighting,
@@ -14,8 +15,8 @@ use super::{
 };
 use crate::{
     alphabet::Symbol,
-    fitted::{Combination, Fitted, Fitting, FrameModel, Member},
-    registry::{DetectorInfo, ParameterInfo},
+    fitted::{Fitting, Member},
+    registry::{DetectorInfo, Maker, ParameterInfo},
 };
 
 /// Decides about everything that is left to chance.
@@ -31,30 +32,19 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
         ParameterInfo::whole("trees", 200, (1, MAX_TREES)).about("trees"),
         ParameterInfo::whole("frames", 256, (2, MAX_FRAMES_A_TREE)).about("frames that a tree is grown from"),
     ],
-    window: |_| 0,
-    create: |spec| Fitted::create(spec, &FITTING),
-    decode: |spec, bytes, alphabet| Fitted::decode(spec, &FITTING, bytes, alphabet),
+    maker: Maker::Fitted(&FITTING),
 };
 
-static FITTING: Fitting = Fitting {
-    members: &[Member {
+static FITTING: Fitting = Fitting::single(
+    &[Member {
         scores: &["isolation forest"],
         fit: |spec, sample| {
             let size = (spec.whole("trees"), spec.whole("frames"));
             Box::new(IsolationForest::fit(sample, spec.whole("n"), Weighting::Set, size, SEED))
         },
     }],
-    combination: Combination::Single,
-    scale: super::DISTANCE,
-    frames: 4096,
-    folds: 5,
-};
-
-impl FrameModel for IsolationForest {
-    fn scores(&self, calls: &[Symbol], scores: &mut Vec<f64>) {
-        scores.push(self.score(calls));
-    }
-}
+    super::DISTANCE,
+);
 
 /// Most trees.
 pub const MAX_TREES: u32 = 1000;
@@ -101,9 +91,11 @@ impl IsolationForest {
         let trees = if drawn < 2 { Vec::new() } else { (0..trees.clamp(1, MAX_TREES)).map(grow).collect() };
         Self { space, trees, usual: cuts(drawn).max(1.0) }
     }
+}
 
+impl FrameScore for IsolationForest {
     /// From 0 to 1; a half is usual. No cut can be made in what training never saw, so the unknown share of a frame counts by itself.
-    pub fn score(&self, calls: &[Symbol]) -> f64 {
+    fn score(&self, calls: &[Symbol]) -> f64 {
         if self.trees.is_empty() {
             return 1.0;
         }

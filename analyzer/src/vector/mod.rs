@@ -18,7 +18,7 @@
 //! Models that learn what is normal are fitted to a [`frame_sample::FrameSample`] and give a frame's calls a score: the higher, the stranger.
 //! Each has its line of the table of detectors in its file; `fitted` makes a detector of anything that can fit and score.
 
-use crate::detector::RawScale;
+use crate::{alphabet::Symbol, detector::RawScale};
 
 pub mod call_mix;
 pub mod cluster_centres;
@@ -41,6 +41,12 @@ mod properties;
 pub mod random_forest;
 pub mod smo;
 pub mod supervised;
+
+/// A model that gives a frame one score.
+pub trait FrameScore {
+    /// How strange a frame's calls are. It is finite; the higher, the stranger.
+    fn score(&self, calls: &[Symbol]) -> f64;
+}
 
 /// The scale of distances, which go from 0 to 1 or a little beyond.
 pub(crate) const DISTANCE: RawScale = RawScale {

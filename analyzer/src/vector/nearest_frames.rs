@@ -9,105 +9,70 @@
 //! because frames share few grams.
 
 use super::{
+    FrameScore,
     feature_space::{FeatureSpace, MAX_DIMENSIONS, SparseVector, Weighting},
     features::Gram,
     frame_sample::FrameSample,
 };
 use crate::{
     alphabet::Symbol,
-    fitted::{Combination, Fitted, Fitting, FrameModel, Member},
-    registry::{DetectorInfo, ParameterInfo},
+    fitted::{Fitting, FrameModel, Member},
+    registry::{DetectorInfo, Maker, ModelSpec, ParameterInfo},
 };
+
+const PARAMETERS: &[ParameterInfo] = &[
+    ParameterInfo::whole("n", 1, (1, 4)).about("longest n-gram, calls"),
+    ParameterInfo::whole("k", 1, (1, 64)).about("neighbours whose distance counts"),
+];
 
 /// Its line of the table.
 pub(crate) const SETS: DetectorInfo = DetectorInfo {
     name: "knn",
     title: "Nearest neighbour on sets",
     description: "Distance of the set of n-grams in a frame to the nearest sets of normal frames (Ramaswamy, Rastogi and Shim 2000; Liao and Vemuri 2002).",
-    parameters: &[
-        ParameterInfo::whole("n", 1, (1, 4)).about("longest n-gram, calls"),
-        ParameterInfo::whole("k", 1, (1, 64)).about("neighbours whose distance counts"),
-    ],
-    window: |_| 0,
-    create: |spec| Fitted::create(spec, &SETS_FITTING),
-    decode: |spec, bytes, alphabet| Fitted::decode(spec, &SETS_FITTING, bytes, alphabet),
+    parameters: PARAMETERS,
+    maker: Maker::Fitted(&SETS_FITTING),
 };
 
-static SETS_FITTING: Fitting = Fitting {
-    members: &[Member {
-        scores: &["nearest neighbour"],
-        fit: |spec, sample| {
-            let (n, k) = (spec.whole("n"), spec.whole("k"));
-            Box::new(NearestFrames::fit(sample, n, Weighting::Set, k))
-        },
-    }],
-    combination: Combination::Single,
-    scale: super::DISTANCE,
-    frames: 4096,
-    folds: 5,
-};
-
-impl FrameModel for NearestFrames {
-    fn scores(&self, calls: &[Symbol], scores: &mut Vec<f64>) {
-        scores.push(self.score(calls));
-    }
-}
+static SETS_FITTING: Fitting = Fitting::single(
+    &[Member { scores: &["nearest neighbour"], fit: |spec, sample| fit(spec, sample, Weighting::Set) }],
+    super::DISTANCE,
+);
 
 /// Its line of the table.
 pub(crate) const FREQUENCIES: DetectorInfo = DetectorInfo {
     name: "knnfreq",
     title: "Nearest neighbour on frequencies",
     description: "Angle between the frequencies of n-grams in a frame and those of the nearest normal frames (Liao and Vemuri 2002).",
-    parameters: &[
-        ParameterInfo::whole("n", 1, (1, 4)).about("longest n-gram, calls"),
-        ParameterInfo::whole("k", 1, (1, 64)).about("neighbours whose distance counts"),
-    ],
-    window: |_| 0,
-    create: |spec| Fitted::create(spec, &FREQUENCIES_FITTING),
-    decode: |spec, bytes, alphabet| Fitted::decode(spec, &FREQUENCIES_FITTING, bytes, alphabet),
+    parameters: PARAMETERS,
+    maker: Maker::Fitted(&FREQUENCIES_FITTING),
 };
 
-static FREQUENCIES_FITTING: Fitting = Fitting {
-    members: &[Member {
+static FREQUENCIES_FITTING: Fitting = Fitting::single(
+    &[Member {
         scores: &["nearest neighbour by frequency"],
-        fit: |spec, sample| {
-            let (n, k) = (spec.whole("n"), spec.whole("k"));
-            Box::new(NearestFrames::fit(sample, n, Weighting::Frequency, k))
-        },
+        fit: |spec, sample| fit(spec, sample, Weighting::Frequency),
     }],
-    combination: Combination::Single,
-    scale: super::DISTANCE,
-    frames: 4096,
-    folds: 5,
-};
+    super::DISTANCE,
+);
 
 /// Its line of the table.
 pub(crate) const TF_IDF: DetectorInfo = DetectorInfo {
     name: "tfidf",
     title: "n-gram frequencies (TF-IDF)",
     description: "Angle between the n-grams of a frame, weighted by how often they occur in it and in how few normal frames, and those of the nearest normal frames (Salton and Buckley 1988; Liao and Vemuri 2002).",
-    parameters: &[
-        ParameterInfo::whole("n", 1, (1, 4)).about("longest n-gram, calls"),
-        ParameterInfo::whole("k", 1, (1, 64)).about("neighbours whose distance counts"),
-    ],
-    window: |_| 0,
-    create: |spec| Fitted::create(spec, &TF_IDF_FITTING),
-    decode: |spec, bytes, alphabet| Fitted::decode(spec, &TF_IDF_FITTING, bytes, alphabet),
+    parameters: PARAMETERS,
+    maker: Maker::Fitted(&TF_IDF_FITTING),
 };
 
-static TF_IDF_FITTING: Fitting = Fitting {
-    members: &[Member {
-        scores: &["n-gram frequencies"],
-        fit: |spec, sample| {
-            let (n, k) = (spec.whole("n"), spec.whole("k"));
-            Box::new(NearestFrames::fit(sample, n, Weighting::TfIdf, k))
-        },
-    }],
-    combination: Combination::Single,
-    scale: super::DISTANCE,
-    frames: 4096,
-    folds: 5,
-};
+static TF_IDF_FITTING: Fitting = Fitting::single(
+    &[Member { scores: &["n-gram frequencies"], fit: |spec, sample| fit(spec, sample, Weighting::TfIdf) }],
+    super::DISTANCE,
+);
+
+fn fit(spec: &ModelSpec, sample: &FrameSample, weighting: Weighting) -> Box<dyn FrameModel> {
+    Box::new(NearestFrames::fit(sample, spec.whole("n"), weighting, spec.whole("k")))
+}
 
 /// Normal frames as vectors, equal ones once.
 #[derive(Debug, Clone)]
@@ -164,26 +129,6 @@ impl NearestFrames {
         Self { space, weighting, neighbours: neighbours.max(1), frames, postings }
     }
 
-    /// Mean distance to the nearest neighbours: 0 for a frame like those of training, 1 for one that shares nothing with any.
-    pub fn score(&self, calls: &[Symbol]) -> f64 {
-        let mut left = u64::from(self.neighbours);
-        let mut distances = self.distances(calls);
-        if left == 1 {
-            return distances.iter().map(|&(distance, _)| distance).fold(1.0, f64::min);
-        }
-        distances.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let mut sum = 0.0;
-        for (distance, frame) in distances {
-            let taken = left.min(self.frames[frame as usize].1);
-            sum += distance * taken as f64;
-            left -= taken;
-            if left == 0 {
-                break;
-            }
-        }
-        (sum + left as f64) / f64::from(self.neighbours)
-    }
-
     /// What the nearest normal frame has in common with this one, and what is missing here.
     pub fn nearest(&self, calls: &[Symbol]) -> Option<Neighbour> {
         let distances = self.distances(calls);
@@ -221,6 +166,28 @@ impl NearestFrames {
             (distance, number as u32)
         };
         products.iter().enumerate().map(distance).collect()
+    }
+}
+
+impl FrameScore for NearestFrames {
+    /// Mean distance to the nearest neighbours: 0 for a frame like those of training, 1 for one that shares nothing with any.
+    fn score(&self, calls: &[Symbol]) -> f64 {
+        let mut left = u64::from(self.neighbours);
+        let mut distances = self.distances(calls);
+        if left == 1 {
+            return distances.iter().map(|&(distance, _)| distance).fold(1.0, f64::min);
+        }
+        distances.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let mut sum = 0.0;
+        for (distance, frame) in distances {
+            let taken = left.min(self.frames[frame as usize].1);
+            sum += distance * taken as f64;
+            left -= taken;
+            if left == 0 {
+                break;
+            }
+        }
+        (sum + left as f64) / f64::from(self.neighbours)
     }
 }
 

@@ -6,6 +6,7 @@
 //! support vectors, and scoring costs one look-up a gram.
 
 use super::{
+    FrameScore,
     feature_space::{FeatureSpace, MAX_DIMENSIONS, SparseVector, Weighting},
     features::Gram,
     frame_sample::FrameSample,
@@ -13,8 +14,8 @@ use super::{
 };
 use crate::{
     alphabet::Symbol,
-    fitted::{Combination, Fitted, Fitting, FrameModel, Member},
-    registry::{DetectorInfo, ParameterInfo},
+    fitted::{Fitting, Member},
+    registry::{DetectorInfo, Maker, ParameterInfo},
 };
 
 /// Its line of the table.
@@ -26,27 +27,19 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
         ParameterInfo::whole("n", 3, (1, 4)).about("longest n-gram, calls"),
         ParameterInfo::real("nu", 0.05, (0.001, 0.5)).about("share of normal frames that may lie outside"),
     ],
-    window: |_| 0,
-    create: |spec| Fitted::create(spec, &FITTING),
-    decode: |spec, bytes, alphabet| Fitted::decode(spec, &FITTING, bytes, alphabet),
+    maker: Maker::Fitted(&FITTING),
 };
 
 static FITTING: Fitting = Fitting {
-    members: &[Member {
-        scores: &["one-class SVM"],
-        fit: |spec, sample| Box::new(OneClassSvm::fit(sample, spec.whole("n"), spec.value("nu"))),
-    }],
-    combination: Combination::Single,
-    scale: super::OUTSIDE,
     frames: 2048,
-    folds: 5,
+    ..Fitting::single(
+        &[Member {
+            scores: &["one-class SVM"],
+            fit: |spec, sample| Box::new(OneClassSvm::fit(sample, spec.whole("n"), spec.value("nu"))),
+        }],
+        super::OUTSIDE,
+    )
 };
-
-impl FrameModel for OneClassSvm {
-    fn scores(&self, calls: &[Symbol], scores: &mut Vec<f64>) {
-        scores.push(self.score(calls));
-    }
-}
 
 /// The half-space.
 #[derive(Debug, Clone)]
@@ -90,8 +83,16 @@ impl OneClassSvm {
         Self { space, weights, border: solution.border }
     }
 
+    /// The weight of a gram: how much it speaks for a frame's being normal. 0 for one that training never saw, or saw only in frames far
+    /// from the border.
+    pub fn weight(&self, gram: Gram) -> f64 {
+        self.space.dimension(gram).map_or(0.0, |dimension| f64::from(self.weights[dimension as usize]))
+    }
+}
+
+impl FrameScore for OneClassSvm {
     /// How far a frame lies out: 1 at the border, less inside, 2 where it has nothing in common with what is normal.
-    pub fn score(&self, calls: &[Symbol]) -> f64 {
+    fn score(&self, calls: &[Symbol]) -> f64 {
         if self.border <= 0.0 {
             return 2.0;
         }
@@ -102,12 +103,6 @@ impl OneClassSvm {
             .map(|&(dimension, value)| f64::from(value) * f64::from(self.weights[dimension as usize]))
             .sum();
         2.0 - product / self.border
-    }
-
-    /// The weight of a gram: how much it speaks for a frame's being normal. 0 for one that training never saw, or saw only in frames far
-    /// from the border.
-    pub fn weight(&self, gram: Gram) -> f64 {
-        self.space.dimension(gram).map_or(0.0, |dimension| f64::from(self.weights[dimension as usize]))
     }
 }
 

@@ -4,19 +4,21 @@
 //! vary most (M.-L. Shyu, S.-C. Chen, K. Sarinnapakorn, L. Chang, "A novel anomaly detection scheme based on principal component
 //! classifier", ICDM 2003). Components are found by `linfa-reduction`; scoring is ours, since a profile must be checked when it is read.
 
+use linfa::{DatasetBase, traits::Fit};
+use linfa_reduction::Pca;
+use ndarray::Array2;
+
 use super::{
+    FrameScore,
     dense::{DenseSpace, Point},
     feature_space::Weighting,
     frame_sample::{FrameSample, MAX_FRAMES},
 };
 use crate::{
     alphabet::Symbol,
-    fitted::{Combination, Fitted, Fitting, FrameModel, Member},
-    registry::{DetectorInfo, ParameterInfo},
+    fitted::{Fitting, Member},
+    registry::{DetectorInfo, Maker, ParameterInfo},
 };
-use linfa::{DatasetBase, traits::Fit};
-use linfa_reduction::Pca;
-use ndarray::Array2;
 
 /// Its line of the table.
 pub(crate) const INFO: DetectorInfo = DetectorInfo {
@@ -27,30 +29,19 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
         ParameterInfo::whole("n", 1, (1, 4)).about("longest n-gram, calls"),
         ParameterInfo::whole("components", 10, (1, MAX_COMPONENTS)).about("main directions"),
     ],
-    window: |_| 0,
-    create: |spec| Fitted::create(spec, &FITTING),
-    decode: |spec, bytes, alphabet| Fitted::decode(spec, &FITTING, bytes, alphabet),
+    maker: Maker::Fitted(&FITTING),
 };
 
-static FITTING: Fitting = Fitting {
-    members: &[Member {
+static FITTING: Fitting = Fitting::single(
+    &[Member {
         scores: &["principal components"],
         fit: |spec, sample| {
             let (n, components) = (spec.whole("n"), spec.whole("components"));
             Box::new(PrincipalComponents::fit(sample, n, Weighting::Set, components))
         },
     }],
-    combination: Combination::Single,
-    scale: super::DISTANCE,
-    frames: 4096,
-    folds: 5,
-};
-
-impl FrameModel for PrincipalComponents {
-    fn scores(&self, calls: &[Symbol], scores: &mut Vec<f64>) {
-        scores.push(self.score(calls));
-    }
-}
+    super::DISTANCE,
+);
 
 /// Most components.
 pub const MAX_COMPONENTS: u32 = 64;
@@ -78,12 +69,6 @@ impl PrincipalComponents {
         Self { space, mean, components }
     }
 
-    /// How much of a frame is left, from 0 to a little above 1.
-    pub fn score(&self, calls: &[Symbol]) -> f64 {
-        let point = self.space.point(calls);
-        self.project(&point).1.sqrt()
-    }
-
     /// Coordinates along the directions, and the squared length of what is left.
     pub(crate) fn project(&self, point: &Point) -> (Vec<f64>, f64) {
         let centred: Vec<f64> = point.coordinates.iter().zip(&self.mean).map(|(x, mean)| x - mean).collect();
@@ -102,6 +87,14 @@ impl PrincipalComponents {
     /// Number of directions.
     pub(crate) fn count(&self) -> usize {
         self.components.len()
+    }
+}
+
+impl FrameScore for PrincipalComponents {
+    /// How much of a frame is left, from 0 to a little above 1.
+    fn score(&self, calls: &[Symbol]) -> f64 {
+        let point = self.space.point(calls);
+        self.project(&point).1.sqrt()
     }
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{
-    cluster_centres::ClusterCentres, density_clusters::DensityClusters, feature_space::Weighting,
+    FrameScore, cluster_centres::ClusterCentres, density_clusters::DensityClusters, feature_space::Weighting,
     frame_sample::FrameSample, gaussian_mixture::GaussianMixture, isolation_forest::IsolationForest,
     principal_components::PrincipalComponents,
 };

@@ -5,7 +5,9 @@ use std::{path::Path, sync::Arc};
 use rastro_analyzer::{
     Profile, Scorer, ScoringOptions, THRESHOLD,
     alphabet::{Alphabet, Symbol},
-    behaviour::{ArgumentsModel, CallFrame, Finding, Judgement, TimeSource, TimingModel, Unusual},
+    behaviour::{
+        ArgumentsModel, BehaviourModel, CallFrame, Finding, Judgement, TimeSource, TimingModel, Unusual,
+    },
 };
 use rastro_model::{CallFigure, Detail, Reason, Segment, segment::flag};
 
