@@ -36,9 +36,9 @@ use async_trait::async_trait;
 use rastro_model::StreamId;
 use tokio::sync::oneshot;
 
-use crate::{Broker, BrokerError, Chunk, Delivery, Depth, StreamEnd};
+use crate::{Broker, BrokerError, Chunk, Delivery, Depth, StreamEnd, encoded::EncodedChunk};
 use file::QueueFile;
-use worker::{Command, EncodedChunk, Shared, Worker};
+use worker::{Command, Shared, Worker};
 
 /// How an [`EmbeddedBroker`] is set up.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@
 
 pub mod chunk;
 pub mod embedded;
+mod encoded;
 pub mod redis;
 
 use std::time::{Duration, Instant};

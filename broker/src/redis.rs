@@ -62,11 +62,10 @@ use async_trait::async_trait;
 use rastro_model::StreamId;
 use tokio::{sync::watch, task::JoinSet};
 
-use crate::{Broker, BrokerError, Chunk, Delivery, Depth, StreamEnd};
+use crate::{Broker, BrokerError, Chunk, Delivery, Depth, StreamEnd, encoded::EncodedChunk};
 use consumer::Consumer;
 use core::Core;
 use keys::Keys;
-use recent::Outgoing;
 
 pub use checks::{CheckLevel, RedisCheck};
 pub use config::{RedisConfig, Secret};
@@ -170,7 +169,7 @@ impl Broker for RedisBroker {
     /// As the trait says. A chunk that may have arrived with an attempt whose answer was lost counts as new.
     async fn append(&self, chunks: Vec<Chunk>) -> Result<usize, BrokerError> {
         let chunks =
-            chunks.iter().map(|chunk| Outgoing::new(chunk).map(Arc::new)).collect::<Result<_, _>>()?;
+            chunks.iter().map(|chunk| EncodedChunk::new(chunk).map(Arc::new)).collect::<Result<_, _>>()?;
         writer::append(&self.core, chunks).await
     }
 
@@ -226,10 +225,7 @@ impl Broker for RedisBroker {
                 metrics::gauge!("rastro_broker_queue_bytes").set(bytes as f64);
                 Ok(Depth { chunks, bytes, limit_bytes: self.core.config.limit_bytes })
             }
-            Err(error) => {
-                self.core.failed(&live, &error).await;
-                Err(self.core.explained(&live, error).await.into())
-            }
+            Err(error) => Err(self.core.given_up(&live, error).await),
         }
     }
 }

@@ -10,8 +10,8 @@ use rastro_model::{Position, StreamId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{QueueState, worker::EncodedChunk};
-use crate::{BrokerError, StreamEnd};
+use super::QueueState;
+use crate::{BrokerError, StreamEnd, encoded::EncodedChunk};
 
 /// Version of the tables, kept in SQLite's `user_version`. A file of a later version is refused, never set aside.
 const VERSION: i64 = 1;

@@ -10,14 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rastro_model::{Position, StreamId};
+use rastro_model::StreamId;
 use tokio::sync::{Notify, oneshot};
 
 use super::{
     EmbeddedConfig,
     file::{self, FileError, QueueFile},
 };
-use crate::{BrokerError, Chunk, Delivery, Depth, StreamEnd};
+use crate::{BrokerError, Chunk, Delivery, Depth, StreamEnd, encoded::EncodedChunk};
 
 /// How often a write that waits for room on the disk is spoken of.
 const DISK_FULL_REMINDER: Duration = Duration::from_mins(1);
@@ -50,28 +50,6 @@ pub(super) enum Command {
     Close,
     #[cfg(test)]
     Inspect(Box<dyn FnOnce(&rusqlite::Connection) + Send>),
-}
-
-/// A chunk ready to be stored.
-#[derive(Debug)]
-pub(super) struct EncodedChunk {
-    pub(super) stream: StreamId,
-    previous: Position,
-    pub(super) end: Position,
-    pub(super) next_line: u64,
-    pub(super) bytes: Vec<u8>,
-}
-
-impl EncodedChunk {
-    pub(super) fn new(chunk: &Chunk) -> Result<Self, BrokerError> {
-        Ok(Self {
-            stream: chunk.stream,
-            previous: chunk.previous,
-            end: chunk.end,
-            next_line: chunk.first_line + u64::from(chunk.lines),
-            bytes: chunk.encode()?,
-        })
-    }
 }
 
 /// Chunks on their way to a caller of `take`. If the caller has gone away before it got them, they become available again.

@@ -105,11 +105,7 @@ impl Consumer {
                 outcome = self.read_once(core, &live, max_bytes.clamp(1, BYTES_A_READING)).await;
             }
             let Err(error) = outcome else { return Ok(()) };
-            core.failed(&live, &error).await;
-            if !error.is_transient() {
-                return Err(core.explained(&live, error).await.into());
-            }
-            core.wait(&mut trouble, &error).await;
+            core.wait_out(&live, error, &mut trouble).await?;
         }
     }
 

@@ -19,10 +19,10 @@ use super::{
     dial::{Dialled, Dialler},
     error::RedisError,
     keys::{self, Keys},
-    recent::{Outgoing, Recent},
+    recent::Recent,
     writer,
 };
-use crate::BrokerError;
+use crate::{BrokerError, encoded::EncodedChunk};
 
 /// After how many failed attempts a waiting caller's trouble is spoken of again.
 const REMINDER_ATTEMPTS: u64 = 12;
@@ -193,6 +193,27 @@ impl Core {
         }
     }
 
+    /// A call on `live` has failed: waits where another attempt may mend it, and is the failure where none will.
+    pub(super) async fn wait_out(
+        &self,
+        live: &Live,
+        error: RedisError,
+        backoff: &mut Backoff,
+    ) -> Result<(), BrokerError> {
+        if !error.is_transient() {
+            return Err(self.given_up(live, error).await);
+        }
+        self.failed(live, &error).await;
+        self.wait(backoff, &error).await;
+        Ok(())
+    }
+
+    /// A call on `live` has failed and is not made again: what to tell of it.
+    pub(super) async fn given_up(&self, live: &Live, error: RedisError) -> BrokerError {
+        self.failed(live, &error).await;
+        self.explained(live, error).await.into()
+    }
+
     /// Sends a command that may be sent twice, until it is answered or fails for good.
     pub(super) async fn persist<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, BrokerError> {
         let mut backoff = Backoff::new();
@@ -200,19 +221,13 @@ impl Core {
             let live = self.connected().await?;
             match live.ask(command).await {
                 Ok(value) => return Ok(value),
-                Err(error) => {
-                    self.failed(&live, &error).await;
-                    if !error.is_transient() {
-                        return Err(self.explained(&live, error).await.into());
-                    }
-                    self.wait(&mut backoff, &error).await;
-                }
+                Err(error) => self.wait_out(&live, error, &mut backoff).await?,
             }
         }
     }
 
     /// Finds the key that a wrong type was found under, which Redis does not name.
-    pub(super) async fn explained(&self, live: &Live, error: RedisError) -> RedisError {
+    async fn explained(&self, live: &Live, error: RedisError) -> RedisError {
         if matches!(error, RedisError::WrongType { .. })
             && let Err(exact) = self.check_types(live).await
         {
@@ -268,7 +283,7 @@ impl Core {
     pub(super) async fn send_again(&self, live: &Live) -> Result<(), RedisError> {
         let streams = self.recent().streams();
         let held = self.ends(live, &streams).await?;
-        let lacking: Vec<Arc<Outgoing>> = self.recent().lacking(&held);
+        let lacking: Vec<Arc<EncodedChunk>> = self.recent().lacking(&held);
         if lacking.is_empty() {
             return self.look_for_regressions(live).await;
         }

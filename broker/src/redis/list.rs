@@ -223,10 +223,7 @@ impl Broker for ListBroker {
         ask.cmd("LLEN").arg(&self.keys.list).cmd("LLEN").arg(&self.keys.taken);
         let documents: Vec<u64> = match live.ask_all(&ask).await {
             Ok(documents) => documents,
-            Err(error) => {
-                core.failed(&live, &error).await;
-                return Err(core.explained(&live, error).await.into());
-            }
+            Err(error) => return Err(core.given_up(&live, error).await),
         };
         let documents: u64 = documents.iter().sum();
         metrics::gauge!("rastro_broker_list_documents").set(documents as f64);

@@ -8,34 +8,12 @@ use std::{
 
 use rastro_model::{Position, StreamId};
 
-use crate::{BrokerError, Chunk};
-
-/// A chunk as it is sent.
-#[derive(Debug)]
-pub(super) struct Outgoing {
-    pub(super) stream: StreamId,
-    pub(super) previous: Position,
-    pub(super) end: Position,
-    pub(super) next_line: u64,
-    pub(super) bytes: Vec<u8>,
-}
-
-impl Outgoing {
-    pub(super) fn new(chunk: &Chunk) -> Result<Self, BrokerError> {
-        Ok(Self {
-            stream: chunk.stream,
-            previous: chunk.previous,
-            end: chunk.end,
-            next_line: chunk.first_line + u64::from(chunk.lines),
-            bytes: chunk.encode()?,
-        })
-    }
-}
+use crate::encoded::EncodedChunk;
 
 /// What this process knows to have been accepted: the latest chunks themselves, and how far each stream came.
 #[derive(Debug)]
 pub(super) struct Recent {
-    chunks: VecDeque<(Instant, Arc<Outgoing>)>,
+    chunks: VecDeque<(Instant, Arc<EncodedChunk>)>,
     bytes: usize,
     limit_bytes: usize,
     ends: HashMap<StreamId, Position>,
@@ -57,7 +35,7 @@ impl Recent {
     }
 
     /// Redis has said that it holds this chunk; `is_new` if it did not hold it before.
-    pub(super) fn accepted(&mut self, chunk: &Arc<Outgoing>, is_new: bool, now: Instant) {
+    pub(super) fn accepted(&mut self, chunk: &Arc<EncodedChunk>, is_new: bool, now: Instant) {
         self.advanced(chunk.stream, chunk.end, now);
         if is_new {
             self.bytes += chunk.bytes.len();
@@ -143,8 +121,8 @@ impl Recent {
     }
 
     /// Takes out, in order, the remembered chunks that a Redis lacks that holds the streams up to `held`.
-    pub(super) fn lacking(&self, held: &HashMap<StreamId, Position>) -> Vec<Arc<Outgoing>> {
-        let lacks = |chunk: &Outgoing| held.get(&chunk.stream).is_none_or(|held| chunk.end > *held);
+    pub(super) fn lacking(&self, held: &HashMap<StreamId, Position>) -> Vec<Arc<EncodedChunk>> {
+        let lacks = |chunk: &EncodedChunk| held.get(&chunk.stream).is_none_or(|held| chunk.end > *held);
         self.chunks.iter().filter(|(_, chunk)| lacks(chunk)).map(|(_, chunk)| Arc::clone(chunk)).collect()
     }
 
@@ -161,8 +139,8 @@ impl Recent {
 mod tests {
     use super::*;
 
-    fn chunk(stream: u64, number: u64, size: usize) -> Arc<Outgoing> {
-        Arc::new(Outgoing {
+    fn chunk(stream: u64, number: u64, size: usize) -> Arc<EncodedChunk> {
+        Arc::new(EncodedChunk {
             stream: StreamId(stream),
             previous: Position::new(0, number),
             end: Position::new(0, number + 1),
@@ -171,7 +149,7 @@ mod tests {
         })
     }
 
-    fn numbers(chunks: &[Arc<Outgoing>]) -> Vec<(u64, u64)> {
+    fn numbers(chunks: &[Arc<EncodedChunk>]) -> Vec<(u64, u64)> {
         chunks.iter().map(|chunk| (chunk.stream.0, chunk.previous.offset)).collect()
     }
 

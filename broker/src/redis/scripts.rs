@@ -21,24 +21,25 @@ impl Script {
     }
 }
 
+/// The files of `scripts/` that one script is made of, one behind the other.
 macro_rules! script {
-    ($file:literal) => {
+    ($($file:literal),+) => {
         Script {
-            text: include_str!(concat!("scripts/", $file)),
-            loaded: LazyLock::new(|| redis::Script::new(include_str!(concat!("scripts/", $file)))),
+            text: concat!($(include_str!(concat!("scripts/", $file))),+),
+            loaded: LazyLock::new(|| redis::Script::new(concat!($(include_str!(concat!("scripts/", $file))),+))),
         }
     };
 }
 
 pub(super) static OPEN: Script = script!("open.lua");
-pub(super) static APPEND: Script = script!("append.lua");
+pub(super) static APPEND: Script = script!("ends.lua", "append.lua");
 pub(super) static LEASE: Script = script!("lease.lua");
 pub(super) static TAKE: Script = script!("take.lua");
 pub(super) static ACKNOWLEDGE: Script = script!("acknowledge.lua");
 pub(super) static GIVE_UP: Script = script!("give_up.lua");
-pub(super) static LIST_PUSH: Script = script!("list_push.lua");
+pub(super) static LIST_PUSH: Script = script!("ends.lua", "list_push.lua");
 pub(super) static LIST_TAKE: Script = script!("list_take.lua");
-pub(super) static LIST_IMPORT: Script = script!("list_import.lua");
+pub(super) static LIST_IMPORT: Script = script!("ends.lua", "list_import.lua");
 pub(super) static LIST_LEAVE: Script = script!("list_leave.lua");
 
 /// All of them.

@@ -14,10 +14,9 @@ use super::{
     core::{Core, Live},
     error::RedisError,
     keys::{decode_position, encode_position, partition_of},
-    recent::Outgoing,
     scripts,
 };
-use crate::BrokerError;
+use crate::{BrokerError, encoded::EncodedChunk};
 
 /// Redis does nothing else while a script runs, so one script gets no more than this, bytes.
 const BYTES_A_SCRIPT: usize = 512 * 1024;
@@ -45,12 +44,12 @@ enum Stop {
 }
 
 /// How many chunks from the front go into one batch.
-pub(super) fn batch_of(chunks: &[Arc<Outgoing>]) -> usize {
+pub(super) fn batch_of(chunks: &[Arc<EncodedChunk>]) -> usize {
     take_while_fits(chunks, BYTES_A_BATCH).min(CHUNKS_A_BATCH)
 }
 
 /// How many from the front have so many bytes together; at least one.
-fn take_while_fits(chunks: &[Arc<Outgoing>], limit: usize) -> usize {
+fn take_while_fits(chunks: &[Arc<EncodedChunk>], limit: usize) -> usize {
     let mut bytes = 0;
     chunks
         .iter()
@@ -66,7 +65,7 @@ fn take_while_fits(chunks: &[Arc<Outgoing>], limit: usize) -> usize {
 pub(super) async fn send(
     core: &Core,
     live: &Live,
-    chunks: &[Arc<Outgoing>],
+    chunks: &[Arc<EncodedChunk>],
     limit_bytes: u64,
     is_known: impl Fn(StreamId) -> bool,
 ) -> Result<Outcome, RedisError> {
@@ -119,7 +118,7 @@ pub(super) async fn send(
 }
 
 /// Appends chunks in order. Returns how many were new.
-pub(super) async fn append(core: &Core, chunks: Vec<Arc<Outgoing>>) -> Result<usize, BrokerError> {
+pub(super) async fn append(core: &Core, chunks: Vec<Arc<EncodedChunk>>) -> Result<usize, BrokerError> {
     let mut left = chunks.as_slice();
     let mut accepted = 0;
     // Chunks from the front of `left` that an earlier attempt may have brought into Redis without our hearing of it.
@@ -135,11 +134,7 @@ pub(super) async fn append(core: &Core, chunks: Vec<Arc<Outgoing>>) -> Result<us
             Ok(outcome) => outcome,
             Err(error) => {
                 unsure = unsure.max(batch.len());
-                core.failed(&live, &error).await;
-                if !error.is_transient() {
-                    return Err(core.explained(&live, error).await.into());
-                }
-                core.wait(&mut trouble, &error).await;
+                core.wait_out(&live, error, &mut trouble).await?;
                 continue;
             }
         };

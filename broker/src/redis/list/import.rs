@@ -84,13 +84,9 @@ impl Importer {
             let step = match self.step(&live, &mut known).await {
                 Ok(step) => step,
                 Err(BrokerError::Redis(error)) => {
-                    core.failed(&live, &error).await;
                     // Whether the last step was taken is not known: where streams stand is asked anew.
                     known = Known::default();
-                    if !error.is_transient() {
-                        return Err(core.explained(&live, error).await.into());
-                    }
-                    core.wait(&mut trouble, &error).await;
+                    core.wait_out(&live, error, &mut trouble).await?;
                     continue;
                 }
                 Err(error) => return Err(error),

@@ -42,11 +42,7 @@ pub(super) async fn push(
         let answer = match send(core, keys, &live, batch_of(left), limit_documents).await {
             Ok(answer) => answer,
             Err(error) => {
-                core.failed(&live, &error).await;
-                if !error.is_transient() {
-                    return Err(core.explained(&live, error).await.into());
-                }
-                core.wait(&mut trouble, &error).await;
+                core.wait_out(&live, error, &mut trouble).await?;
                 continue;
             }
         };

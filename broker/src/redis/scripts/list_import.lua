@@ -22,9 +22,8 @@ end
 if limit > 0 and total > 0 and total + size > limit then
   return 'full'
 end
-local seconds = redis.call('TIME')[1]
 for i = 6, first - 1, 3 do
-  redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1] .. ' ' .. ARGV[i + 2] .. ' ' .. seconds)
+  set_end(KEYS[3], ARGV[i], ARGV[i + 1], ARGV[i + 2])
 end
 for i = first, #ARGV, 3 do
   redis.call('XADD', KEYS[5 + tonumber(ARGV[i])], '*', 'c', ARGV[i + 2])

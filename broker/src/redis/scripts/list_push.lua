@@ -5,32 +5,25 @@
 -- Returns: for each settled run '1' (new) or '0' (repeat); why the next one is not settled; where its stream stands.
 local limit = tonumber(ARGV[1])
 local length = redis.call('LLEN', KEYS[1])
-local seconds = redis.call('TIME')[1]
 local settled, reason, standing = {}, 'done', ''
 local i = 2
 while i <= #ARGV do
   local stream, count, first = ARGV[i], tonumber(ARGV[i + 5]), i + 6
   local held = redis.call('HGET', KEYS[2], stream)
-  local position = held and string.sub(held, 1, 40)
-  if position and ARGV[i + 3] <= position then
+  local verdict, position = verdict_on(held, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], limit, length, count)
+  if verdict == 'repeat' then
     settled[#settled + 1] = '0'
-  elseif position and ARGV[i + 2] ~= position then
-    reason, standing = 'order', position
-    break
-  elseif not position and ARGV[i + 1] == '1' then
-    reason = 'unknown'
-    break
-  elseif limit > 0 and length > 0 and length + count > limit then
-    reason = 'full'
-    break
-  else
+  elseif verdict == 'new' then
     -- Lua passes a limited number of arguments at once.
     for from = first, first + count - 1, 1000 do
       redis.call('RPUSH', KEYS[1], unpack(ARGV, from, math.min(from + 999, first + count - 1)))
     end
-    redis.call('HSET', KEYS[2], stream, ARGV[i + 3] .. ' ' .. ARGV[i + 4] .. ' ' .. seconds)
+    set_end(KEYS[2], stream, ARGV[i + 3], ARGV[i + 4])
     length = length + count
     settled[#settled + 1] = '1'
+  else
+    reason, standing = verdict, position or ''
+    break
   end
   i = first + count
 end
