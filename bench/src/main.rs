@@ -52,7 +52,7 @@ struct Arguments {
     /// Prints a list of {name, value, unit, against, ratio}.
     #[arg(long)]
     json: bool,
-    /// Measures only what has this in its name.
+    /// Measures only the groups that have this in their name; `pipeline/delay` only this part of one.
     #[arg(long)]
     only: Option<String>,
 }
@@ -65,6 +65,8 @@ struct Settings {
     quick: bool,
     /// What servers are made of, where they may be started.
     servers: Option<Servers>,
+    /// The part of a group that is measured, where a group has parts; all if none is named.
+    part: Option<String>,
 }
 
 type Benchmark = fn(&Settings, &mut Report) -> anyhow::Result<()>;
@@ -93,10 +95,16 @@ fn main() -> anyhow::Result<()> {
         }),
         _ => None,
     };
-    let settings = Settings { rastro: arguments.rastro, quick: arguments.quick, servers };
+    let (only, part) = match arguments.only.as_deref().map(|only| only.split_once('/').unwrap_or((only, "")))
+    {
+        Some((only, part)) => (only, Some(part).filter(|part| !part.is_empty())),
+        None => ("", None),
+    };
+    let part = part.map(str::to_owned);
+    let settings = Settings { rastro: arguments.rastro, quick: arguments.quick, servers, part };
     let mut report = Report::new(arguments.json);
     for (name, benchmark) in BENCHMARKS {
-        if arguments.only.as_deref().is_none_or(|only| name.contains(only)) {
+        if name.contains(only) {
             eprintln!("==> {name}");
             benchmark(&settings, &mut report)?;
         }

@@ -18,8 +18,22 @@ use serde_json::json;
 
 use crate::{Settings, report::Report};
 
-/// How often a server is asked how far it is.
+/// How often a server is asked how far it is, at most and at least: being asked is work for it, so a long wait is looked at less often.
 const LOOK: Duration = Duration::from_millis(100);
+const SELDOM_LOOK: Duration = Duration::from_millis(500);
+
+type Part = fn(&mut Bench, &Settings, &mut Report) -> anyhow::Result<()>;
+
+/// What is measured on the same servers, one after the other.
+const PARTS: &[(&str, Part)] = &[
+    ("shipping", shipping::run),
+    ("segments", |bench, settings, report| {
+        storing::segments(bench, settings, report)?;
+        rescoring::run(bench, settings, report)
+    }),
+    ("calls", storing::calls),
+    ("delay", delay::run),
+];
 
 /// What the servers are made of.
 #[derive(Debug, Clone)]
@@ -81,11 +95,12 @@ impl Bench {
     }
 
     fn all(&mut self, settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
-        shipping::run(self, settings, report)?;
-        storing::segments(self, settings, report)?;
-        rescoring::run(self, settings, report)?;
-        storing::calls(self, settings, report)?;
-        delay::run(self, settings, report)
+        let part = settings.part.as_deref().unwrap_or_default();
+        for (name, measure) in PARTS.iter().filter(|(name, _)| name.contains(part)) {
+            eprintln!("    {name}");
+            measure(self, settings, report)?;
+        }
+        Ok(())
     }
 
     /// Ends the roles and takes away what they and the queue remember: the next measurement begins with new files.
@@ -150,7 +165,7 @@ impl Bench {
                     bail!("{target} has ended: {}", process.last_words());
                 }
             }
-            thread::sleep(LOOK);
+            thread::sleep((begun.elapsed() / 40).clamp(LOOK, SELDOM_LOOK));
         }
     }
 }

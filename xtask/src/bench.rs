@@ -15,7 +15,8 @@ pub(crate) struct Bench {
     /// Prints a list of {name, value, unit, against, ratio}.
     #[arg(long)]
     json: bool,
-    /// Measures only the groups that have this in their name: parsing, detectors, shipping, rotation, idle, trail, volume, pipeline, away.
+    /// Measures only the groups that have this in their name: parsing, detectors, shipping, rotation, idle, trail, volume, pipeline, away. One part of
+    /// the pipeline's is pipeline/shipping, pipeline/segments, pipeline/calls or pipeline/delay.
     #[arg(value_name = "GROUP")]
     group: Option<String>,
     /// The same.
