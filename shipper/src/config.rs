@@ -53,7 +53,7 @@ impl Default for ShipperConfig {
             node: "localhost".to_owned(),
             state_dir: PathBuf::from("shipper"),
             max_line_bytes: 1024 * 1024,
-            chunk_bytes: 256 * 1024,
+            chunk_bytes: 1024 * 1024,
             flush_interval: Duration::from_millis(200),
             poll_interval: Duration::from_secs(2),
             wake_interval: Duration::from_millis(50),

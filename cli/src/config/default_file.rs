@@ -48,7 +48,7 @@ exclude = []
 max_line_bytes = "1.0 MiB"
 # Size of a chunk of lines before compression, and the longest time that lines wait for it to fill (SPEC 2.2: this, not a
 # detector's window, is what µDetector calls syscalls_window).
-chunk_bytes = "256.0 KiB"
+chunk_bytes = "1.0 MiB"
 flush_interval = "200ms"
 # The safety net behind file notifications.
 poll_interval = "2s"
@@ -77,8 +77,8 @@ list_limit = 1000000
 [transformer]
 # "stream": chunks from Rastro's shippers. "list": documents from the list of Redis that a Filebeat fills.
 input = "stream"
-# sysdig format of log files without a header: a name (rastro, rocha, sysdig-basic, sysdig-rich, lidds-2019, lidds-2021) or a
-# format string.
+# sysdig format of log files without a header: a name (rastro, rocha, sysdig-basic, sysdig-rich, sysdig-default,
+# sysdig-container, lidds-2019, lidds-2021) or a format string.
 format = "rocha"
 # Interval of the rollup documents.
 rollup_interval = "10s"
