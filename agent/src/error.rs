@@ -22,7 +22,7 @@ pub enum AgentError {
     /// Nothing says beyond doubt what a recording is.
     #[error(
         "`{path}`: {reason}; say what it is with --format (a sysdig format string, rastro, rocha, sysdig-basic, \
-             sysdig-rich, lidds-2019, lidds-2021, scap, traces, unm, strace or lttng)"
+             sysdig-rich, sysdig-default, sysdig-container, lidds-2019, lidds-2021, scap, traces, unm, strace or lttng)"
     )]
     UnknownKind {
         /// The recording.

@@ -25,6 +25,8 @@
 //!   and first argument that together have at most 10 bytes. Thread ids below 100 are the node's own; with one of three
 //!   digits, the shortest call (`dup`) and an empty name there remain 4 bytes for a first argument that another follows,
 //!   where sysdig prints `fd=3(<f>…)` or `res=5`. Such formats are accepted, and tested under just that condition.
+//! * `sysdig-default` and `sysdig-container` are `lidds-2019` with two brackets or more: what room a container has there, it has less
+//!   of here, under the same condition.
 //!
 //! Everything else is refused when it is declared.
 
@@ -142,6 +144,8 @@ mod tests {
         let of = |name: &str| certainty_of_name(Format::named(name).unwrap().text());
         assert_eq!(of("rastro"), Certainty::Certain);
         assert_eq!(of("sysdig-rich"), Certainty::IfArgumentsHaveNames);
+        assert_eq!(of("sysdig-default"), Certainty::IfArgumentsHaveNames);
+        assert_eq!(of("sysdig-container"), Certainty::IfArgumentsHaveNames);
         assert_eq!(of("lidds-2019"), Certainty::IfArgumentsHaveNames);
         assert_eq!(of("lidds-2021"), Certainty::IfArgumentsHaveNames);
         assert_eq!(certainty_of_name("%evt.type %proc.name"), Certainty::Certain);

@@ -233,7 +233,7 @@ impl<'line> Reader<'_, 'line> {
                     (event.direction, position) = direction;
                 }
                 Grammar::Category => {
-                    let end = position + token(line, position).len();
+                    let end = self.word_end(index, position);
                     let name = &line[position..end];
                     let is_word = name.iter().all(|&b| b.is_ascii_alphabetic() || matches!(b, b'/' | b'_'));
                     if name.is_empty() || !is_word && name != NOT_AVAILABLE {
@@ -436,12 +436,6 @@ fn begins_with(text: &[u8], literal: &[u8]) -> bool {
         [byte] => text.first() == Some(byte),
         _ => text.starts_with(literal),
     }
-}
-
-/// The bytes up to the next blank.
-fn token(line: &[u8], position: usize) -> &[u8] {
-    let rest = &line[position..];
-    &rest[..memchr(b' ', rest).unwrap_or(rest.len())]
 }
 
 /// The text, unless it is how sysdig prints that there is none.

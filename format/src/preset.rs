@@ -16,7 +16,7 @@ pub const DEFAULT: &str = "*%thread.tid %proc.pid %proc.name %evt.num %evt.time.
                            %evt.latency %evt.rawres  %evt.args";
 
 /// Names and format strings of the presets.
-pub const PRESETS: [(&str, &str); 6] = [
+pub const PRESETS: [(&str, &str); 8] = [
     ("rastro", DEFAULT),
     // What Rocha's agent of 2022 was called with, and the star that it lacked.
     (
@@ -31,6 +31,16 @@ pub const PRESETS: [(&str, &str); 6] = [
         "sysdig-rich",
         "*%evt.num %evt.time.iso8601 %evt.cpu %container.id %container.name %container.image %proc.pid %thread.tid \
          %proc.name %user.uid %evt.dir %evt.category %evt.type %evt.latency %evt.rawres %evt.args",
+    ),
+    // What sysdig prints where nobody says what it should, and with `-pc`.
+    (
+        "sysdig-default",
+        "*%evt.num %evt.outputtime %evt.cpu %proc.name (%thread.tid) %evt.dir %evt.type %evt.info",
+    ),
+    (
+        "sysdig-container",
+        "*%evt.num %evt.outputtime %evt.cpu %container.name (%container.id) %proc.name (%thread.tid:%thread.vtid) %evt.dir \
+         %evt.type %evt.info",
     ),
     (
         "lidds-2019",
@@ -47,7 +57,8 @@ static FORMATS: LazyLock<Vec<(&'static str, Format)>> = LazyLock::new(|| {
 });
 
 impl Format {
-    /// The preset of that name: `rastro`, `rocha`, `sysdig-basic`, `sysdig-rich`, `lidds-2019` or `lidds-2021`.
+    /// The preset of that name: `rastro`, `rocha`, `sysdig-basic`, `sysdig-rich`, `sysdig-default`, `sysdig-container`,
+    /// `lidds-2019` or `lidds-2021`.
     pub fn named(name: &str) -> Option<Self> {
         FORMATS.iter().find(|(preset, _)| *preset == name).map(|(_, format)| format.clone())
     }
@@ -120,6 +131,12 @@ mod tests {
         let lidds_2019 = "10 00:10:46.675969994 6 999 mysqld 22467 < futex res=-110(ETIMEDOUT) ";
         let lidds_2021 = "1631209047761484608 0 3686302 apache2 3686302 open < fd=9(<f>/etc/group) ";
         let rich = "23 2017-09-23T00:44:29.900617765+0000 1 host host <NA> 842 843 curl 1000 < process clone 0 0 res=0 ";
+        let default = "5 22:31:10.509983997 3 dockerd (1973) < pselect6 ";
+        let idle = "3 22:31:10.509982263 3 <NA> (0) > switch next=1973(dockerd) pgft_maj=0 ";
+        let seconds = "6 1562711470.509989243 0 runc:[1:CHILD] (1973) > read fd=4(<p>pipe:[1]) size=9 ";
+        let container =
+            "4 22:31:10.509983997 3 web-1.a_b (697956520d89) sh (1973:1) < read res=1 data=a (2) < read ";
+        let nowhere = "3 22:31:10.509982263 3 <NA> (<NA>) <NA> (0:<NA>) > switch next=1973(dockerd) ";
         let rastro = "7 7 sh 1611 2022-03-31T18:13:16.977633722+0000 < wait select 0 0  res=0 ";
         assert_eq!(detect(&[rocha]), Some("rocha"));
         assert_eq!(detect(&[basic, " "]), Some("sysdig-basic"));
@@ -127,9 +144,18 @@ mod tests {
         assert_eq!(detect(&[lidds_2021]), Some("lidds-2021"));
         assert_eq!(detect(&[rich]), Some("sysdig-rich"));
         assert_eq!(detect(&[rastro]), Some("rastro"));
-        for nothing in
-            [&[][..], &[""], &["read"], &["6 6 63 6 42"], &[rocha, "read"], &[rocha, rich], &[&rocha[..20]]]
-        {
+        assert_eq!(detect(&[default, idle, seconds]), Some("sysdig-default"));
+        assert_eq!(detect(&[container, nowhere]), Some("sysdig-container"));
+        for nothing in [
+            &[][..],
+            &[""],
+            &["read"],
+            &["6 6 63 6 42"],
+            &[rocha, "read"],
+            &[rocha, rich],
+            &[default, container],
+            &[&rocha[..20]],
+        ] {
             assert_eq!(detect(nothing), None, "{nothing:?}");
         }
     }

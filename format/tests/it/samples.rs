@@ -217,6 +217,21 @@ fn a_name_that_looks_like_the_fields_behind_it_stays_a_name() {
         ("lidds-2019", "1 00:00:01.5 0 0 ", "a 7 <", " 4242 > open fd=3(<f>/x) ", 4242),
         ("lidds-2021", "5 0 4242 ", "a 7 dup < x=1", " 4242 open > fd=3(<f>/x) ", 4242),
         ("lidds-2021", "5 0 4242 ", "a 7 dup <", " 4242 open > fd=3(<f>/x) ", 4242),
+        ("sysdig-default", "1 00:00:01.5 0 ", "a (7) < dup", " (4242) > open fd=3(<f>/x) ", 4242),
+        (
+            "sysdig-default",
+            "1 00:00:01.5 0 ",
+            "a (7) < dup x=1",
+            " (4242) > open fd=3(<f>/x) (7) < dup ",
+            4242,
+        ),
+        (
+            "sysdig-container",
+            "1 00:00:01.5 0 web (0123456789ab) ",
+            "a (7:7) < dup",
+            " (4242:1) > open fd=3(<f>/x) ",
+            4242,
+        ),
         (
             "sysdig-rich",
             "1 2022-03-31T18:13:16Z 0 x y z 1 4242 ",
@@ -255,4 +270,19 @@ fn beside_a_process_name_a_number_is_no_call() {
     assert_eq!(wrong, "field 8 evt.type: `42` is not a name of an event type");
     let wrong = reason("sysdig-rich", "1 2022-03-31T18:13:16Z 0 x y z 1 2 sh 0 <NA> net read 0 0 ");
     assert_eq!(wrong, "field 11 evt.dir: `<NA>` is not a direction (`<` or `>`)");
+}
+
+#[test]
+fn fields_may_be_parted_by_other_marks_than_blanks() {
+    let format = Format::parse(
+        "*%evt.num,%evt.time.iso8601,%evt.dir,%evt.category,%evt.type,%evt.latency,%evt.rawres,%evt.args",
+    )
+    .unwrap();
+    let line = b"4,2019-07-09T22:31:10.509983997+0000,<,wait,pselect6,7,<NA>,res=1, 2 ";
+    let event = format.parse_line(line, DayBase::default()).unwrap();
+    assert_eq!(
+        (event.category, event.name, event.latency_ns),
+        (Category::Wait, b"pselect6".as_slice(), Some(7))
+    );
+    assert_eq!((event.result, event.arguments), (None, b"res=1, 2 ".as_slice()));
 }

@@ -134,6 +134,8 @@ fn by_number(table: &[(&'static str, u32)]) -> Vec<Option<&'static str>> {
 /// Types of events that are no system calls: sysdig's notes about processes, containers and itself, and the kernel's
 /// tracepoints as other recorders print them. Sorted.
 const OTHER_EVENTS: &[&str] = &[
+    // What sysdig prints for `syscall.type` where an event is none.
+    "<NA>",
     "asyncevent",
     "container",
     "cpu_hotplug",
@@ -241,7 +243,7 @@ mod tests {
     #[test]
     fn notes_about_processes_and_containers_are_no_calls() {
         for other in
-            ["switch", "procexit", "signaldeliver", "container", "drop", "notification", "page_fault"]
+            ["switch", "procexit", "signaldeliver", "container", "drop", "notification", "page_fault", "<NA>"]
         {
             assert!(!is_system_call(other.as_bytes()), "{other}");
         }
