@@ -6,10 +6,10 @@
 //! unread), the loss is counted and told as a [`Gap`](rastro_model::Gap) before the next chunk.
 //!
 //! # How it works
-//! A *stream* is a path; the files that succeed one another under it are its *generations*, told apart by [`fingerprint`] (where the
+//! A *stream* is a path; the files that succeed one another under it are its *generations*, told apart by a fingerprint (where the
 //! file is, how it begins, and what stands before the place of reading), never by the inode alone. Nothing is kept in memory between
 //! reads but a place: a file is read where it stands, from the last place up to the last line break, when a chunk is full or the
-//! flush interval has passed. The broker is the authority on where a stream stands; the [`checkpoint`] knows which file is which, and is
+//! flush interval has passed. The broker is the authority on where a stream stands; the [`Checkpoint`] knows which file is which, and is
 //! on disk before the first chunk of a file leaves.
 //!
 //! # Which files are one log
@@ -35,15 +35,14 @@
 //! - Beyond [`ShipperConfig::max_open_files`] files rest closed; one that is written and deleted between two looks is lost.
 //! - Directory links are not followed below a pattern's fixed part; file links are.
 
-pub mod checkpoint;
-pub mod fingerprint;
-
 mod arrivals;
+mod checkpoint;
 mod claims;
 mod config;
 mod cut;
 mod discover;
 mod error;
+mod fingerprint;
 mod follower;
 mod locate;
 mod resume;

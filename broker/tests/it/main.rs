@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of the tests are tests, too")]
 
 mod chunk;
+mod contract;
 mod kill;
 mod queue;
 mod redis;

@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use rastro_broker::{Broker, BrokerError, EmbeddedBroker, EmbeddedConfig, QueueState};
-use rastro_model::{Position, StreamId};
+use rastro_broker::{Broker, EmbeddedBroker, EmbeddedConfig, QueueState};
+use rastro_model::StreamId;
 
-use crate::{chunk, first_lines, open, open_with, take_all};
+use crate::{chunk, contract, first_lines, open, open_with, take_all};
 
 #[tokio::test]
 async fn chunks_of_a_stream_come_in_order_and_streams_are_independent() {
@@ -61,27 +61,13 @@ async fn released_chunks_come_again_before_later_ones() {
 #[tokio::test]
 async fn repeats_are_skipped_and_a_chunk_that_does_not_follow_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let broker = open(directory.path());
-    assert_eq!(broker.stream_end(StreamId(1)).await.unwrap(), None);
-    assert_eq!(broker.append(vec![chunk(1, 0, 5), chunk(1, 5, 9)]).await.unwrap(), 2);
-    drop(broker);
-    let broker = open(directory.path());
-    assert_eq!(broker.append(vec![chunk(1, 0, 5), chunk(1, 5, 9), chunk(1, 9, 12)]).await.unwrap(), 1);
-    let end = broker.stream_end(StreamId(1)).await.unwrap().unwrap();
-    assert_eq!((end.position, end.next_line), (Position::new(0, 120), 12));
-    let error = broker.append(vec![chunk(1, 13, 14)]).await.unwrap_err();
-    assert!(matches!(error, BrokerError::OutOfOrder { .. }), "{error}");
-    // Half of it is known: its boundaries are not those that were accepted.
-    assert!(broker.append(vec![chunk(1, 9, 14)]).await.is_err());
-    assert_eq!(first_lines(&take_all(&broker).await), [(1, 0), (1, 5), (1, 9)]);
+    contract::appending_is_exact(async || open(directory.path()), take_all).await;
 }
 
 #[tokio::test]
 async fn a_new_queue_accepts_a_stream_in_its_middle() {
     let directory = tempfile::tempdir().unwrap();
-    let broker = open(directory.path());
-    assert_eq!(broker.append(vec![chunk(1, 40, 41)]).await.unwrap(), 1);
-    assert_eq!(broker.stream_end(StreamId(1)).await.unwrap().unwrap().next_line, 41);
+    contract::a_stream_may_begin_in_its_middle(&open(directory.path())).await;
 }
 
 #[tokio::test]

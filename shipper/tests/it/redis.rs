@@ -1,7 +1,7 @@
 //! A Redis that forgets what it had accepted, with a shipper that lives on or died with it. Without redis-server the tests say so and pass.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::Path,
     sync::{
         Arc,
@@ -43,17 +43,6 @@ async fn collect(rig: &mut Rig, broker: &RedisBroker) {
     }
 }
 
-/// The power fails: of the append-only file so much is left.
-fn lose_power(server: &mut Server, left: u64) {
-    server.kill();
-    File::options().write(true).open(server.append_only_file()).unwrap().set_len(left).unwrap();
-    server.restart();
-}
-
-fn length(server: &Server) -> u64 {
-    fs::metadata(server.append_only_file()).unwrap().len()
-}
-
 fn rotate(rig: &Rig, path: &Path, number: u32) {
     fs::rename(path, rig.log(&format!("a.log.{number}"))).unwrap();
 }
@@ -68,13 +57,13 @@ async fn a_living_shipper_reads_again_what_redis_has_lost_for_good() {
     append(&path, lines(0..1000));
     let running = start(&rig, &broker);
     running.drain().await;
-    let left = length(&server);
+    let left = server.append_only_length();
     append(&path, lines(1000..2000));
     rotate(&rig, &path, 1);
     append(&path, lines(2000..3000));
     append(&resting, lines(0..100));
     running.drain().await;
-    lose_power(&mut server, left);
+    server.lose_power(left);
     // Nobody writes to one of them any more.
     append(&path, lines(3000..3001));
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -108,7 +97,7 @@ async fn a_shipper_that_died_with_redis_goes_on_from_what_redis_kept_and_the_che
         assert!(Instant::now() < deadline, "the checkpoint never follows");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let left = length(&server);
+    let left = server.append_only_length();
     append(&path, lines(1000..2000));
     running.drain().await;
     rotate(&rig, &path, 1);
@@ -121,7 +110,7 @@ async fn a_shipper_that_died_with_redis_goes_on_from_what_redis_kept_and_the_che
     assert_eq!(told.shipped_bytes(&path).unwrap(), 0);
     running.kill().await;
     drop(broker);
-    lose_power(&mut server, left);
+    server.lose_power(left);
     let broker = open(server.config()).await;
     let running = start(&rig, &broker);
     running.drain().await;
@@ -159,12 +148,9 @@ async fn a_redis_that_is_killed_under_load_again_and_again_and_loses_its_end_eac
     let mut lost = 0;
     for round in 0..6_u64 {
         tokio::time::sleep(Duration::from_millis(150)).await;
-        let left = length(&server);
+        let left = server.append_only_length();
         tokio::time::sleep(Duration::from_millis(200 + round * 37)).await;
-        server.kill();
-        lost += length(&server) - left;
-        File::options().write(true).open(server.append_only_file()).unwrap().set_len(left).unwrap();
-        server.restart();
+        lost += server.lose_power(left);
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     stop.store(true, Ordering::Relaxed);

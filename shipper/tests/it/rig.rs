@@ -6,7 +6,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rastro_broker::{Broker, Chunk, EmbeddedBroker, EmbeddedConfig};
@@ -51,17 +51,29 @@ impl Running {
         self.task.await.unwrap().unwrap()
     }
 
-    /// Waits until `condition` holds of the status.
+    /// Waits until `condition` holds of the status. However slow the machine is: only where nothing is shipped either for 20 seconds is
+    /// it waited in vain.
     pub(crate) async fn wait(&self, what: &str, condition: impl Fn(&Status) -> bool) {
         let mut status = self.handle.status();
-        let waited =
-            tokio::time::timeout(Duration::from_secs(20), status.wait_for(|status| condition(status))).await;
-        assert!(waited.is_ok(), "waited in vain for: {what}; {:?}", self.handle.status().borrow());
+        let mut totals = status.borrow().totals;
+        let mut deadline = Instant::now() + Duration::from_secs(20);
+        while !condition(&status.borrow_and_update()) {
+            let changed = tokio::time::timeout_at(deadline.into(), status.changed()).await;
+            assert!(!matches!(changed, Ok(Err(_))), "the shipper ended before: {what}");
+            let now = status.borrow().totals;
+            if now != totals {
+                totals = now;
+                deadline = Instant::now() + Duration::from_secs(20);
+            }
+            assert!(Instant::now() < deadline, "waited in vain for: {what}; {totals:?}");
+        }
     }
 
     pub(crate) async fn drain(&self) -> Totals {
-        let drained = tokio::time::timeout(Duration::from_secs(30), self.handle.drain()).await;
-        drained.unwrap_or_else(|_| panic!("drained in vain; {:?}", self.handle.status().borrow())).unwrap()
+        let drained = tokio::time::timeout(Duration::from_mins(2), self.handle.drain()).await;
+        drained
+            .unwrap_or_else(|_| panic!("drained in vain; {:?}", self.handle.status().borrow().totals))
+            .unwrap()
     }
 }
 

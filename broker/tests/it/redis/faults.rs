@@ -171,13 +171,11 @@ async fn what_a_power_loss_takes_from_redis_is_sent_again() {
     };
     let broker = server.open().await;
     broker.append((0..10).map(|line| chunk(1, line, line + 1)).collect()).await.unwrap();
-    let durable = std::fs::metadata(server.append_only_file()).unwrap().len();
+    let durable = server.append_only_length();
     broker.append((10..20).map(|line| chunk(1, line, line + 1)).collect()).await.unwrap();
     broker.append((0..3).map(|line| chunk(2, line, line + 1)).collect()).await.unwrap();
     // The power fails: what had not reached the disk is gone.
-    server.kill();
-    std::fs::File::options().write(true).open(server.append_only_file()).unwrap().set_len(durable).unwrap();
-    server.restart();
+    server.lose_power(durable);
     // Nobody appends any more: the broker sees by itself that its chunks are gone.
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while broker.depth().await.is_ok_and(|depth| depth.chunks < 23) {
@@ -198,11 +196,9 @@ async fn what_is_lost_and_no_longer_remembered_is_asked_of_the_shipper() {
     let config = RedisConfig { resend_limit_bytes: 0, ..server.config() };
     let broker = RedisBroker::connect(config).await.unwrap();
     broker.append((0..10).map(|line| chunk(1, line, line + 1)).collect()).await.unwrap();
-    let durable = std::fs::metadata(server.append_only_file()).unwrap().len();
+    let durable = server.append_only_length();
     broker.append((10..20).map(|line| chunk(1, line, line + 1)).collect()).await.unwrap();
-    server.kill();
-    std::fs::File::options().write(true).open(server.append_only_file()).unwrap().set_len(durable).unwrap();
-    server.restart();
+    server.lose_power(durable);
     let error = broker.append(vec![chunk(1, 20, 21)]).await.unwrap_err();
     assert!(matches!(error, BrokerError::OutOfOrder { .. }), "{error}");
     let next = broker.stream_end(StreamId(1)).await.unwrap().unwrap().next_line;

@@ -191,7 +191,8 @@ async fn cut_connections_and_a_killed_redis_neither_lose_nor_repeat_a_document()
         let (broker, stop) = (Arc::clone(&broker), Arc::clone(&stop));
         tokio::spawn(async move {
             let mut line = 0;
-            while !stop.load(Ordering::Relaxed) {
+            // However slow the machine is: so few would prove nothing.
+            while line < 100 || !stop.load(Ordering::Relaxed) {
                 broker.append(vec![chunk(1, line, line + 3), chunk(1, line + 3, line + 5)]).await.unwrap();
                 line += 5;
             }
@@ -210,7 +211,6 @@ async fn cut_connections_and_a_killed_redis_neither_lose_nor_repeat_a_document()
     let written = writing.await.unwrap();
     let messages: Vec<String> =
         listed(&server).iter().map(|document| document["message"].as_str().unwrap().to_owned()).collect();
-    assert!(written > 100, "too little was written to prove anything: {written}");
     assert_eq!(messages, numbers(0..written));
 }
 
@@ -409,13 +409,11 @@ async fn what_a_power_loss_takes_from_a_list_is_the_shippers_to_write_again() {
     let broker = open(&server).await;
     let mut regressions = broker.regressions();
     broker.append(vec![chunk(1, 0, 10), chunk(2, 0, 10)]).await.unwrap();
-    let durable = std::fs::metadata(server.append_only_file()).unwrap().len();
+    let durable = server.append_only_length();
     let before = Instant::now();
     broker.append(vec![chunk(1, 10, 20)]).await.unwrap();
     assert!(broker.durable_before() <= before, "a moment later nothing is durable yet");
-    server.kill();
-    std::fs::File::options().write(true).open(server.append_only_file()).unwrap().set_len(durable).unwrap();
-    server.restart();
+    server.lose_power(durable);
     // Told without anybody appending to the stream.
     tokio::time::timeout(Duration::from_secs(20), regressions.changed()).await.unwrap().unwrap();
     let error = broker.append(vec![chunk(1, 20, 21)]).await.unwrap_err();

@@ -3,10 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use rastro_broker::{Broker, BrokerError, RedisBroker, RedisConfig};
-use rastro_model::{Position, StreamId};
 
 use super::{acknowledge_all, lines_of, server::Server, take_all};
-use crate::{chunk, first_lines};
+use crate::{chunk, contract, first_lines};
 
 #[tokio::test]
 async fn chunks_of_a_stream_come_in_order_and_streams_are_independent() {
@@ -71,27 +70,13 @@ async fn released_chunks_come_again_before_later_ones() {
 #[tokio::test]
 async fn repeats_are_skipped_and_a_chunk_that_does_not_follow_is_refused() {
     let Some(server) = Server::start() else { return };
-    let broker = server.open().await;
-    assert_eq!(broker.stream_end(StreamId(1)).await.unwrap(), None);
-    assert_eq!(broker.append(vec![chunk(1, 0, 5), chunk(1, 5, 9)]).await.unwrap(), 2);
-    drop(broker);
-    let broker = server.open().await;
-    assert_eq!(broker.append(vec![chunk(1, 0, 5), chunk(1, 5, 9), chunk(1, 9, 12)]).await.unwrap(), 1);
-    let end = broker.stream_end(StreamId(1)).await.unwrap().unwrap();
-    assert_eq!((end.position, end.next_line), (Position::new(0, 120), 12));
-    let error = broker.append(vec![chunk(1, 13, 14)]).await.unwrap_err();
-    assert!(matches!(error, BrokerError::OutOfOrder { .. }), "{error}");
-    // Half of it is known: its boundaries are not those that were accepted.
-    assert!(broker.append(vec![chunk(1, 9, 14)]).await.is_err());
-    assert_eq!(first_lines(&take_all(&broker).await), [(1, 0), (1, 5), (1, 9)]);
+    contract::appending_is_exact(async || server.open().await, take_all).await;
 }
 
 #[tokio::test]
 async fn a_new_queue_accepts_a_stream_in_its_middle() {
     let Some(server) = Server::start() else { return };
-    let broker = server.open().await;
-    assert_eq!(broker.append(vec![chunk(1, 40, 41)]).await.unwrap(), 1);
-    assert_eq!(broker.stream_end(StreamId(1)).await.unwrap().unwrap().next_line, 41);
+    contract::a_stream_may_begin_in_its_middle(&server.open().await).await;
 }
 
 #[tokio::test]

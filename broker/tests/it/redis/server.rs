@@ -104,8 +104,32 @@ impl Server {
         cli(self.port, arguments)
     }
 
+    /// How long the file of the latest writes is with everything that was answered until now. While the disk is busy, Redis holds writes
+    /// back for up to two seconds.
+    pub(crate) fn append_only_length(&self) -> u64 {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.cli(&["INFO", "persistence"]).contains("aof_buffer_length:0") {
+            assert!(Instant::now() < deadline, "redis-server keeps its writes to itself");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.length()
+    }
+
+    /// The power fails, and Redis starts again with so much of the file of the latest writes. Returns how much is lost of it.
+    pub(crate) fn lose_power(&mut self, left: u64) -> u64 {
+        self.kill();
+        let lost = self.length() - left;
+        std::fs::File::options().write(true).open(self.append_only_file()).unwrap().set_len(left).unwrap();
+        self.restart();
+        lost
+    }
+
+    fn length(&self) -> u64 {
+        std::fs::metadata(self.append_only_file()).unwrap().len()
+    }
+
     /// Where the latest writes are.
-    pub(crate) fn append_only_file(&self) -> PathBuf {
+    fn append_only_file(&self) -> PathBuf {
         let folder = self.directory.path().join("appendonlydir");
         let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         files.filter(|path| path.to_string_lossy().ends_with(".incr.aof")).max().unwrap()
