@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`config`] | how to reach it |
 //! | `client` | requests to whichever node answers, and what an answer means |
+//! | `credentials`, `certificates` | who we are to the server, and whom we believe to be the server |
+//! | `compression` | bodies on their way |
 //! | `bulk`, `search` | writing and reading documents |
 //! | `rejected` | what the server had no room for, sent again in order |
 //! | `schema`, `migrate` | mappings, templates and their version |
@@ -24,10 +26,13 @@
 mod analysis;
 mod bulk;
 mod catalog;
+mod certificates;
 mod checks;
 mod claims;
 mod client;
+mod compression;
 pub mod config;
+mod credentials;
 mod documents;
 mod migrate;
 mod notes;

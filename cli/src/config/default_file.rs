@@ -95,11 +95,11 @@ windows = [100]
 # Nodes of an Elasticsearch, as in ["https://10.0.0.2:9200"]; [] is the embedded store in the data directory.
 urls = []
 username = ""
-# The password comes from a file, or from the environment: RASTRO_STORE__PASSWORD. An API key from a file takes the place of both
-# user and password. None is ever printed.
+# The password comes from a file, or from the environment: RASTRO_STORE__PASSWORD. An API key from a file (as id:api_key, or as
+# Elasticsearch prints it under "encoded") takes the place of both user and password. None is ever printed.
 password_file = ""
 api_key_file = ""
-# Certificates (PEM) that may vouch for an https:// server; "" takes the machine's.
+# Certificates (PEM) that may vouch for an https:// server; those of the public authorities always may.
 ca_file = ""
 # Begins the names of the indices that are Rastro's own (rastro-alarms, rastro-profiles, …).
 prefix = "rastro"
@@ -108,6 +108,8 @@ replicas = 0
 # Size of one bulk write, and how many are underway at a time.
 bulk_bytes = "5.0 MiB"
 bulk_concurrency = 4
+# Whether what is sent is gzipped: true where the network to Elasticsearch is slower than a processor.
+compress = false
 
 [store.retention]
 # Indices whose last call is older than max_age ("30days") are removed with everything that belongs to them, and the oldest ones

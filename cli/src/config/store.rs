@@ -18,9 +18,9 @@ pub(crate) struct StoreConfig {
     pub(crate) password: String,
     /// File that holds the password and nothing else.
     pub(crate) password_file: PathBuf,
-    /// File that holds an API key and nothing else; it takes the place of user and password.
+    /// File that holds an API key (encoded, or as `id:api_key`) and nothing else; it takes the place of user and password.
     pub(crate) api_key_file: PathBuf,
-    /// Certificates (PEM) that may vouch for an `https://` server; those of the machine where empty.
+    /// Certificates (PEM) that may vouch for an `https://` server, beside those of the public authorities.
     pub(crate) ca_file: PathBuf,
     /// Begins the names of the indices that are Rastro's own (`rastro-alarms`).
     pub(crate) prefix: String,
@@ -30,6 +30,8 @@ pub(crate) struct StoreConfig {
     pub(crate) bulk_bytes: ByteSize,
     /// Bulk writes that are underway at a time.
     pub(crate) bulk_concurrency: usize,
+    /// Whether what is sent is gzipped.
+    pub(crate) compress: bool,
     /// How long it stays.
     pub(crate) retention: RetentionConfig,
 }
@@ -57,6 +59,7 @@ impl Default for StoreConfig {
             replicas: 0,
             bulk_bytes: ByteSize::mib(5),
             bulk_concurrency: 4,
+            compress: false,
             retention: RetentionConfig::default(),
         }
     }

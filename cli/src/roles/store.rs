@@ -76,6 +76,7 @@ pub(crate) fn elastic_config(config: &Config) -> ElasticConfig {
         roll: roll(config),
         bulk_bytes: store.bulk_bytes.0 as usize,
         bulk_concurrency: store.bulk_concurrency,
+        compress: store.compress,
         replicas: store.replicas,
         ..ElasticConfig::default()
     }

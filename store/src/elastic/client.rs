@@ -4,7 +4,8 @@
 //! that are made here may be repeated: they create under a given name, or compare before they set.
 
 use std::{
-    fmt::Write as _,
+    fmt::{self, Write as _},
+    path::PathBuf,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -13,19 +14,20 @@ use std::{
 };
 
 use bytes::Bytes;
-use elasticsearch::{
-    auth::Credentials,
-    cert::{Certificate, CertificateValidation},
-    http::{
-        Method, Url,
-        headers::{CONTENT_TYPE, HeaderMap, HeaderValue},
-        transport::{SingleNodeConnectionPool, Transport, TransportBuilder},
-    },
+use elasticsearch::http::{
+    Method, Url,
+    headers::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue},
+    transport::{SingleNodeConnectionPool, Transport, TransportBuilder},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::config::ElasticConfig;
+use super::{
+    certificates::{Authorities, complaint},
+    compression::{Packed, packed},
+    config::ElasticConfig,
+    credentials::credentials,
+};
 use crate::StoreError;
 
 /// How long a node is left out after its first failure, and at most.
@@ -41,14 +43,36 @@ pub(super) struct Client {
     nodes: Vec<Node>,
     next: AtomicUsize,
     timeout: Duration,
+    /// Whether bodies are sent gzipped.
+    compresses: bool,
+    ca_file: Option<PathBuf>,
 }
 
-#[derive(Debug)]
 struct Node {
     /// Address without anything secret.
     name: String,
+    /// Whether it is spoken to without TLS.
+    is_plain: bool,
+    /// Holds the credentials, and would print them.
     transport: Transport,
     absence: Mutex<Option<Absence>>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("name", &self.name)
+            .field("absence", &self.absence)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a node gave no answer.
+enum Failure {
+    /// Its certificate was refused.
+    Certificate(String),
+    /// Anything else, which may pass.
+    Passing(String),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -90,22 +114,27 @@ impl Client {
             ));
         }
         let credentials = credentials(config)?;
-        let certificates = config
-            .ca_file
-            .as_ref()
-            .map(|path| {
-                let bytes =
-                    std::fs::read(path).map_err(|error| refused(format!("`{}`: {error}", path.display())))?;
-                Ok::<_, StoreError>((path, bytes))
-            })
-            .transpose()?;
+        let authorities = config.ca_file.as_deref().map(Authorities::read).transpose().map_err(refused)?;
         let mut nodes = Vec::new();
         for text in &config.urls {
+            // Not even in an error: whatever stands before an `@` may be a password.
+            let told = if text.contains('@') { "one of `store.urls`" } else { text.as_str() };
             let url = Url::parse(text).map_err(|error| {
-                refused(format!("`{text}` is no address ({error}); one looks like https://10.0.0.2:9200"))
+                refused(format!("`{told}` is no address ({error}); one looks like https://10.0.0.2:9200"))
             })?;
+            if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+                return Err(refused(format!("`{told}` is no address; one looks like https://10.0.0.2:9200")));
+            }
+            if !url.username().is_empty() || url.password().is_some() {
+                return Err(refused(
+                    "an address in `store.urls` holds a user or password; give `store.username`, and the password by \
+                     RASTRO_STORE__PASSWORD or `store.password_file`"
+                        .to_owned(),
+                ));
+            }
             let port = url.port_or_known_default().unwrap_or(9200);
             let name = format!("{}:{port}", url.host_str().unwrap_or("localhost"));
+            let is_plain = url.scheme() == "http";
             let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url))
                 .disable_proxy()
                 .enable_meta_header(false)
@@ -113,16 +142,23 @@ impl Client {
             if let Some(credentials) = &credentials {
                 builder = builder.auth(credentials.clone());
             }
-            if let Some((path, bytes)) = &certificates {
-                let certificate = Certificate::from_pem(bytes).map_err(|error| {
-                    refused(format!("`{}` holds no certificate: {error}", path.display()))
-                })?;
-                builder = builder.cert_validation(CertificateValidation::Full(certificate));
+            if let Some(authorities) = &authorities {
+                builder = builder.cert_validation(authorities.validation().map_err(refused)?);
             }
-            let transport = builder.build().map_err(|error| refused(format!("{name}: {error}")))?;
-            nodes.push(Node { name, transport, absence: Mutex::new(None) });
+            let transport = builder.build().map_err(|error| match &authorities {
+                // Only then is what they hold looked into.
+                Some(authorities) => refused(authorities.refused()),
+                None => refused(format!("{name}: {error}")),
+            })?;
+            nodes.push(Node { name, is_plain, transport, absence: Mutex::new(None) });
         }
-        Ok(Self { nodes, next: AtomicUsize::new(0), timeout: config.request_timeout })
+        Ok(Self {
+            nodes,
+            next: AtomicUsize::new(0),
+            timeout: config.request_timeout,
+            compresses: config.compress,
+            ca_file: config.ca_file.clone(),
+        })
     }
 
     /// Names of all nodes, for messages.
@@ -139,9 +175,12 @@ impl Client {
         body: Body,
     ) -> Result<Answer, StoreError> {
         let mut failure = String::from("no node is left to ask");
+        let mut refused = None;
+        let mut has_other_failures = false;
+        let body = packed(body, self.compresses).await;
         for node in self.in_turn() {
             let begun = Instant::now();
-            let sent = node.send(method, path, query, &body, self.timeout).await;
+            let sent = self.send_to(node, method, path, query, body.as_ref()).await;
             tracing::trace!(?method, path, milliseconds = begun.elapsed().as_millis() as u64, "asked");
             match sent {
                 Ok(answer) if !matches!(answer.status, 502..=504) => {
@@ -150,14 +189,25 @@ impl Client {
                 }
                 Ok(answer) => {
                     failure = format!("{}: {}", node.name, answer.words());
+                    has_other_failures = true;
                     // It is there; only what it stands for is not. Asking the others costs little, asking it again neither.
                 }
-                Err(error) => {
-                    failure = format!("{}: {error}", node.name);
+                Err(Failure::Certificate(sentence)) => {
+                    failure.clone_from(&sentence);
+                    refused = Some(sentence);
+                    node.leave_out();
+                }
+                Err(Failure::Passing(words)) => {
+                    failure = format!("{}: {words}", node.name);
+                    has_other_failures = true;
                     node.leave_out();
                 }
             }
             metrics::counter!("rastro_store_node_failures_total").increment(1);
+        }
+        // Where one node is only away for a while, it is waited for.
+        if let (Some(message), false) = (refused, has_other_failures) {
+            return Err(StoreError::Refused { server: self.server(), message });
         }
         Err(StoreError::Unavailable {
             server: self.server(),
@@ -202,38 +252,48 @@ impl Client {
         let answer = self.send(method, path, query, body).await?;
         if answer.status == 404 { Ok(None) } else { answer.success()?.read().map(Some) }
     }
-}
 
-impl Node {
-    async fn send(
+    async fn send_to(
         &self,
+        node: &Node,
         method: Method,
         path: &str,
         query: &[(&str, &str)],
-        body: &Body,
-        timeout: Duration,
-    ) -> Result<Answer, String> {
+        body: Option<&Packed>,
+    ) -> Result<Answer, Failure> {
         let mut headers = HeaderMap::new();
-        let bytes = match body {
-            Body::None => None,
-            Body::Json(bytes) => {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                Some(bytes.clone())
+        if let Some(body) = body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type));
+            if body.is_gzipped {
+                headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             }
-            Body::Lines(bytes) => {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-                Some(bytes.clone())
-            }
-        };
+        }
         headers.insert("accept", HeaderValue::from_static("application/json"));
         let query = (!query.is_empty()).then_some(query);
-        let sent = self.transport.send(method, path, headers, query, bytes, Some(timeout)).await;
-        let response = sent.map_err(|error| cause(&error))?;
+        let bytes = body.map(|body| body.bytes.clone());
+        let sent = node.transport.send(method, path, headers, query, bytes, Some(self.timeout)).await;
+        let response = sent.map_err(|error| self.failure(node, &error))?;
         let status = response.status_code().as_u16();
-        let body = response.bytes().await.map_err(|error| cause(&error))?;
-        Ok(Answer { node: self.name.clone(), status, body })
+        let body = response.bytes().await.map_err(|error| self.failure(node, &error))?;
+        Ok(Answer { node: node.name.clone(), status, body })
     }
 
+    fn failure(&self, node: &Node, error: &(dyn std::error::Error + 'static)) -> Failure {
+        if let Some(sentence) = complaint(error, &node.name, self.ca_file.as_deref()) {
+            return Failure::Certificate(sentence);
+        }
+        let words = cause(error);
+        // This is all that a server says which expects TLS.
+        let is_cut_off = node.is_plain && words.contains("closed before message completed");
+        Failure::Passing(if is_cut_off {
+            format!("{words}; if it speaks TLS, let its address in `store.urls` begin with https://")
+        } else {
+            words
+        })
+    }
+}
+
+impl Node {
     fn is_left_out(&self, now: Instant) -> bool {
         self.absence.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|absence| absence.until > now)
     }
@@ -331,31 +391,6 @@ pub(super) fn cut(words: &str) -> String {
 /// Whether a refusal is one that goes by itself: an index that is read-only for lack of room.
 pub(super) fn is_block(words: &str) -> bool {
     words.contains("blocked by")
-}
-
-fn credentials(config: &ElasticConfig) -> Result<Option<Credentials>, StoreError> {
-    let from_file = |path: &std::path::Path, key: &str| {
-        std::fs::read_to_string(path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned()).map_err(
-            |error| StoreError::Refused {
-                server: "on Elasticsearch".to_owned(),
-                message: format!("`{key}` = `{}` cannot be read: {error}", path.display()),
-            },
-        )
-    };
-    let api_key = match (&config.api_key, &config.api_key_file) {
-        (Some(key), _) => Some(key.reveal().to_owned()),
-        (None, Some(path)) => Some(from_file(path, "store.api_key_file")?),
-        (None, None) => None,
-    };
-    if let Some(key) = api_key {
-        return Ok(Some(Credentials::EncodedApiKey(key)));
-    }
-    let password = match (&config.password, &config.password_file) {
-        (Some(password), _) => Some(password.reveal().to_owned()),
-        (None, Some(path)) => Some(from_file(path, "store.password_file")?),
-        (None, None) => None,
-    };
-    Ok(password.map(|password| Credentials::Basic(config.username.clone(), password)))
 }
 
 /// A name as one part of a path.

@@ -37,11 +37,11 @@ pub struct ElasticConfig {
     pub password: Option<Secret>,
     /// File that holds the password and nothing else.
     pub password_file: Option<PathBuf>,
-    /// API key, encoded (`base64(id:key)`); it takes the place of user and password.
+    /// API key, as `id:api_key` or encoded (`base64(id:api_key)`); it takes the place of user and password.
     pub api_key: Option<Secret>,
     /// File that holds the API key and nothing else.
     pub api_key_file: Option<PathBuf>,
-    /// Certificates (PEM) that may vouch for an `https://` server; those of the public authorities if none.
+    /// Certificates (PEM) that may vouch for an `https://` server, beside those of the public authorities.
     pub ca_file: Option<PathBuf>,
     /// Begins the names of the indices that are Rastro's own (`rastro-alarms`), and of its templates and aliases.
     pub prefix: String,
@@ -51,6 +51,8 @@ pub struct ElasticConfig {
     pub bulk_bytes: usize,
     /// Bulk requests that are underway at a time.
     pub bulk_concurrency: usize,
+    /// Whether what is sent is gzipped: for a network that is slower than a processor.
+    pub compress: bool,
     /// Longest time for one request.
     pub request_timeout: Duration,
     /// Copies of every index beside the first.
@@ -71,6 +73,7 @@ impl Default for ElasticConfig {
             roll: Roll::ByTime,
             bulk_bytes: 5 * 1024 * 1024,
             bulk_concurrency: 4,
+            compress: false,
             request_timeout: Duration::from_secs(30),
             replicas: 0,
         }

@@ -16,6 +16,7 @@ use std::{
 use axum::body::Bytes;
 use elasticsearch::{
     auth::Credentials,
+    cert::CertificateValidation,
     http::{
         Method, Url,
         headers::{CONTENT_TYPE, HeaderMap, HeaderValue},
@@ -49,10 +50,14 @@ impl Home {
     }
 
     pub(crate) fn elastic() -> Option<Self> {
+        Server::find().map(Self::on)
+    }
+
+    /// On a server of the test's own.
+    pub(crate) fn on(server: Server) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let server = Server::find()?;
         let tag = format!("t{}n{}-", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Some(Self { place: Place::Elastic(server), tag })
+        Self { place: Place::Elastic(server), tag }
     }
 
     pub(crate) const fn is_embedded(&self) -> bool {
@@ -171,6 +176,16 @@ impl Server {
         Some(Self { url, user, password, transport })
     }
 
+    /// One that wants no password.
+    pub(crate) fn open_to_all(url: &str) -> Self {
+        let transport = TransportBuilder::new(SingleNodeConnectionPool::new(Url::parse(url).unwrap()))
+            .cert_validation(CertificateValidation::None)
+            .disable_proxy()
+            .build()
+            .unwrap();
+        Self { url: url.to_owned(), user: String::new(), password: String::new(), transport }
+    }
+
     /// Host and port.
     pub(crate) fn address(&self) -> String {
         self.url.trim_start_matches("http://").to_owned()
@@ -180,7 +195,7 @@ impl Server {
         ElasticConfig {
             urls: vec![self.url.clone()],
             username: self.user.clone(),
-            password: Some(Secret::new(self.password.clone())),
+            password: (!self.password.is_empty()).then(|| Secret::new(self.password.clone())),
             request_timeout: Duration::from_mins(1),
             ..ElasticConfig::default()
         }
@@ -188,15 +203,25 @@ impl Server {
 
     /// A request past the store: status and body.
     pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+        self.try_ask(method, path, body).await.unwrap()
+    }
+
+    /// The same, of a server that may be away.
+    pub(crate) async fn try_ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(u16, Value), elasticsearch::Error> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let body = body.map(|body| body.to_string());
         let sent =
             self.transport.send(method, path, headers, None::<&()>, body, Some(Duration::from_mins(1)));
-        let response = sent.await.unwrap();
+        let response = sent.await?;
         let status = response.status_code().as_u16();
-        let text = response.text().await.unwrap();
-        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+        let text = response.text().await?;
+        Ok((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
     }
 
     /// A request as it came from elsewhere: status and body.

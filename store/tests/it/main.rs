@@ -9,11 +9,14 @@ mod elastic;
 mod faults;
 mod home;
 mod kill;
+mod outages;
+mod own_server;
 mod processes;
 mod profiles;
 mod proxy;
 mod rejected;
 mod retention;
+mod secure;
 
 use std::path::{Path, PathBuf};
 
