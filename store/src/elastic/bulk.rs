@@ -192,9 +192,11 @@ fn verdicts(answer: Answer, count: usize) -> Result<Vec<Verdict>, StoreError> {
         let words = "the document is larger than the server takes (http.max_content_length)".to_owned();
         return Ok(vec![Verdict::Settled(Outcome::Unfit(words))]);
     }
-    let words = answer.words();
-    if answer.status == 429 && !is_block(&words) {
-        return Ok(vec![Verdict::Rejected(format!("429 {words}")); count]);
+    if answer.status == 429 {
+        let words = answer.words();
+        if !is_block(&words) {
+            return Ok(vec![Verdict::Rejected(format!("429 {words}")); count]);
+        }
     }
     let server = answer.node.clone();
     let answer: BulkAnswer = answer.success()?.read()?;
