@@ -38,6 +38,8 @@ pub struct ShipperConfig {
     pub max_open_files: usize,
     /// Chunks that may be on their way between a file and the broker.
     pub chunks_in_flight: usize,
+    /// Bytes of lines in these at most, but for one chunk, which may always be on its way. It bounds what the shipper needs of memory.
+    pub bytes_in_flight: usize,
     /// How often the checkpoint is written while things move.
     pub checkpoint_interval: Duration,
     /// Longest time that [`run`](crate::Shipper::run) waits for the broker after it was told to stop.
@@ -60,6 +62,7 @@ impl Default for ShipperConfig {
             rotation_grace: Duration::from_millis(250),
             max_open_files: 512,
             chunks_in_flight: 32,
+            bytes_in_flight: 8 * 1024 * 1024,
             checkpoint_interval: Duration::from_secs(1),
             shutdown_timeout: Duration::from_secs(5),
         }
@@ -82,6 +85,9 @@ impl ShipperConfig {
         }
         if self.chunks_in_flight == 0 {
             return refuse("chunks_in_flight", "0 would ship nothing; give at least 1".to_owned());
+        }
+        if self.bytes_in_flight == 0 {
+            return refuse("bytes_in_flight", "0 would ship nothing; give at least 1".to_owned());
         }
         if self.max_open_files == 0 {
             return refuse("max_open_files", "0 would read nothing; give at least 1".to_owned());

@@ -40,8 +40,9 @@ const LOOKS_AT_ONCE: usize = 100;
 pub(crate) struct RoundInput {
     /// Who asked for everything to be shipped.
     pub(crate) drains: Vec<oneshot::Sender<Totals>>,
-    /// How many chunks may be cut.
-    pub(crate) budget: usize,
+    /// How many chunks may be cut, and of how many bytes of lines; the last one may exceed them.
+    pub(crate) chunks: usize,
+    pub(crate) bytes: usize,
 }
 
 /// What a round gave.
@@ -185,7 +186,7 @@ impl Follower {
         }
         let mut output = RoundOutput { jobs: Vec::new(), has_more: false, has_reports: false, wake_at: now };
         if self.announce() {
-            self.read(input.budget, &mut output.jobs);
+            self.read(input.chunks, input.bytes, &mut output.jobs);
             output.has_more = !self.queue.is_empty();
         }
         output.has_reports = !self.dirty.is_empty();

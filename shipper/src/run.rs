@@ -65,6 +65,8 @@ pub(crate) struct Acknowledged {
     pub(crate) lines: u64,
     pub(crate) bytes: u64,
     pub(crate) cut_lines: u64,
+    /// Bytes of its lines: what it counted for in [`ShipperConfig::bytes_in_flight`].
+    length: usize,
 }
 
 /// Buffers that are used again: a fresh one of this size costs more than reading into it.
@@ -76,9 +78,10 @@ impl Buffers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
+    /// Keeps a buffer, unless all together would then be larger than `limit` bytes.
     fn give_back(&self, buffer: Vec<u8>, limit: usize) {
         let mut buffers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if buffers.len() < limit {
+        if buffers.iter().map(Vec::capacity).sum::<usize>() + buffer.capacity() <= limit {
             buffers.push(buffer);
         }
     }
@@ -151,6 +154,7 @@ impl Shipper {
                 appended: Vec::new(),
                 acknowledged: Vec::new(),
                 in_flight: 0,
+                bytes_in_flight: 0,
                 input: RoundInput::default(),
                 has_more: false,
                 has_reports: false,
@@ -203,6 +207,7 @@ struct Running<'a> {
     /// Accepted while the follower is on a round.
     acknowledged: Vec<Acknowledged>,
     in_flight: usize,
+    bytes_in_flight: usize,
     input: RoundInput,
     has_more: bool,
     has_reports: bool,
@@ -291,7 +296,9 @@ impl Running<'_> {
     /// Begins a round if one is due.
     fn start_round(&mut self) {
         let now = Instant::now();
-        let has_room = self.in_flight < self.config.chunks_in_flight;
+        let chunks = self.config.chunks_in_flight.saturating_sub(self.in_flight);
+        let bytes = self.config.bytes_in_flight.saturating_sub(self.bytes_in_flight);
+        let has_room = chunks > 0 && bytes > 0;
         let is_due = (self.has_more && has_room)
             || !self.input.drains.is_empty()
             || self.wake_at <= now
@@ -301,7 +308,8 @@ impl Running<'_> {
         }
         let Some(mut follower) = self.follower.take() else { return };
         let mut input = std::mem::take(&mut self.input);
-        input.budget = self.config.chunks_in_flight.saturating_sub(self.in_flight).div_ceil(2);
+        // Half of it, so that the next round reads while this one's lines are compressed.
+        (input.chunks, input.bytes) = (chunks.div_ceil(2), bytes.div_ceil(2));
         if std::mem::take(&mut self.has_reports) {
             self.not_before = now + self.config.wake_interval;
         }
@@ -326,6 +334,7 @@ impl Running<'_> {
         let read_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
         self.in_flight += output.jobs.len();
         for job in output.jobs {
+            self.bytes_in_flight += job.cutting.piece.range.len();
             let (config, buffers) = (Arc::clone(&self.config), self.buffers.clone());
             self.compressing.push_back(spawn_blocking(move || compress(job, &config, &buffers, read_ns)));
         }
@@ -357,6 +366,7 @@ impl Running<'_> {
         self.appending = None;
         let appended = std::mem::take(&mut self.appended);
         self.in_flight -= appended.len();
+        self.bytes_in_flight -= appended.iter().map(|chunk| chunk.length).sum::<usize>();
         self.acknowledged.extend(appended);
         self.hand_over();
     }
@@ -460,7 +470,7 @@ fn compress(
     let Cutting { piece, header, generation, previous, first_line, gap, after } = cutting;
     let Range { start, end } = piece.range;
     let payload = Payload::compress(&piece.buffer[start..end]).map_err(BrokerError::from)?;
-    buffers.give_back(piece.buffer, config.chunks_in_flight);
+    buffers.give_back(piece.buffer, config.bytes_in_flight);
     let chunk = Chunk {
         stream: id,
         start: Position::new(generation, piece.start),
@@ -482,6 +492,7 @@ fn compress(
         lines: u64::from(piece.lines),
         bytes: piece.end - piece.start,
         cut_lines: u64::from(piece.cut_lines),
+        length: end - start,
     };
     Ok((chunk, acknowledged))
 }

@@ -22,6 +22,9 @@ use crate::{
 /// How far a line without end is searched for its line break before other files get their turn, bytes.
 const SEARCH_AT_ONCE: u64 = 4 * 1024 * 1024;
 
+/// What is read of a file first; a whole chunk only if there is more than this.
+const FIRST_READ: usize = 64 * 1024;
+
 /// One file of a stream.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of one another")]
@@ -89,6 +92,22 @@ pub(crate) struct Piece {
     pub(crate) end: u64,
     pub(crate) lines: u32,
     pub(crate) cut_lines: u32,
+}
+
+/// Reads up to `wanted` bytes at `offset` to the beginning of `buffer` and returns how many there were. The buffer grows to `wanted` only
+/// where there is as much to read: most files have grown by a few lines.
+fn read_into(file: &File, buffer: &mut Vec<u8>, wanted: usize, offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    for target in [wanted.min(FIRST_READ), wanted] {
+        if buffer.len() < target {
+            buffer.resize(target, 0);
+        }
+        filled += read_full_at(file, &mut buffer[filled..target], offset + filled as u64)?;
+        if filled < target {
+            break;
+        }
+    }
+    Ok(filled)
 }
 
 /// Opens a regular file; `None` if something else has the name.
@@ -221,11 +240,8 @@ impl Tail {
         if self.no_break_until <= self.offset {
             let anchor_length = self.anchor.length();
             let wanted = anchor_length + config.chunk_bytes;
-            if buffer.len() < wanted {
-                buffer.resize(wanted, 0);
-            }
             let start = self.offset - anchor_length as u64;
-            let filled = read_full_at(file, &mut buffer[..wanted], start)?;
+            let filled = read_into(file, &mut buffer, wanted, start)?;
             if filled < anchor_length || !self.anchor.matches(&buffer[..anchor_length]) {
                 return Ok(Read::Replaced);
             }

@@ -40,9 +40,11 @@ impl Follower {
     }
 
     /// Reads from the streams in turn, one chunk each, as long as there is room.
-    pub(super) fn read(&mut self, budget: usize, jobs: &mut Vec<Job>) {
+    pub(super) fn read(&mut self, chunks: usize, bytes: usize, jobs: &mut Vec<Job>) {
         let mut later = Vec::new();
-        while jobs.len() < budget
+        let mut room = bytes;
+        while jobs.len() < chunks
+            && room > 0
             && let Some(number) = self.queue.pop_front()
         {
             let now = Instant::now();
@@ -56,12 +58,11 @@ impl Follower {
             let mut buffers = || self.buffers.take();
             let is_draining = !self.drains.is_empty();
             match stream.turn(&self.config, &self.claims, &mut buffers, is_draining, now) {
-                Ok(Turn::Cut(cutting)) => jobs.push(Job {
-                    stream: number,
-                    id: stream.id,
-                    path: stream.path.clone(),
-                    cutting: *cutting,
-                }),
+                Ok(Turn::Cut(cutting)) => {
+                    room = room.saturating_sub(cutting.piece.range.len());
+                    let (id, path) = (stream.id, stream.path.clone());
+                    jobs.push(Job { stream: number, id, path, cutting: *cutting });
+                }
                 Ok(Turn::Nothing) => {}
                 Ok(Turn::Again) => {
                     stream.is_queued = true;

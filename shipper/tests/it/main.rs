@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of the tests are tests, too")]
 
+mod bounds;
 mod follow;
 mod losing;
 mod model;
