@@ -15,8 +15,8 @@
 //!
 //! # To add a detector
 //!
-//! Write its file: a `DetectorInfo` and a [`Detector`]. Add its line to [`crate::registry::DETECTORS`]. A model that is *fitted* to frames
-//! rather than counted keeps a [`crate::vector::frame_sample::FrameSample`] and fits in [`Detector::finish`]; `fitted` does all of this for
+//! Write its file: a `DetectorInfo` and a [`Detector`]. Add its line to [`crate::DETECTORS`]. A model that is *fitted* to frames
+//! rather than counted keeps a `FrameSample` and fits in [`Detector::finish`]; `fitted` does all of this for
 //! anything that can fit and score.
 
 use std::{any::Any, fmt::Debug, ops::Range};

@@ -163,11 +163,6 @@ impl Scorer {
         &self.reference
     }
 
-    /// How each model is calibrated, with its specification.
-    pub fn calibrations(&self) -> impl Iterator<Item = (&ModelSpec, &Calibration)> {
-        self.models.iter().map(|model| (&model.spec, &model.calibration))
-    }
-
     /// Scores a segment: one entry a model.
     pub fn score_segment(&mut self, segment: &Segment) -> Vec<SegmentScores> {
         let is_usable = is_walkable(segment);

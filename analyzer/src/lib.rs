@@ -4,7 +4,7 @@
 //! | module | idea |
 //! |---|---|
 //! | [`alphabet`] | symbols for the names of calls |
-//! | [`registry`] | the one table of detectors; `stide:n=6` |
+//! | `registry` | the one table of detectors; `stide:n=6` |
 //! | [`detector`] | what a detector is |
 //! | `stide`, `tstide`, `bosc` | detectors of windows never seen |
 //! | `graph` | which call follows which |
@@ -15,10 +15,10 @@
 //! | `sequences`, `frames` | from segments to the calls of each thread, and to frames |
 //! | `novelty` | from windows to frames: how strong is a burst of unseen windows |
 //! | `containers` | what is remembered between segments |
-//! | [`training`] | segments in, a profile out |
-//! | [`profile`], [`profile_file`] | what is known of a workload, and its file |
-//! | [`calibration`] | from raw scores to 0–100 |
-//! | [`learner`] | learning live, where there is no profile yet |
+//! | `training` | segments in, a profile out |
+//! | [`profile`], `profile_file` | what is known of a workload, and its file |
+//! | `calibration` | from raw scores to 0–100 |
+//! | `learner` | learning live, where there is no profile yet |
 //! | [`engine`] | scoring, with the place kept |
 //! | [`evaluation`], [`roc`] | how good a detector is on labelled traces |
 //! | `explain`, `occlusion`, `alarms`, `message` | why, and what an analyst is shown |
@@ -27,7 +27,7 @@ mod alarms;
 pub mod alphabet;
 pub mod behaviour;
 mod bosc;
-pub mod calibration;
+mod calibration;
 mod containers;
 mod context;
 mod context_judge;
@@ -40,19 +40,19 @@ mod explain;
 mod fitted;
 mod frames;
 mod graph;
-pub mod learner;
+mod learner;
 mod message;
 #[cfg(feature = "neural")]
 pub mod neural;
 mod novelty;
 mod occlusion;
 pub mod profile;
-pub mod profile_file;
-pub mod registry;
+mod profile_file;
+mod registry;
 pub mod roc;
 mod sequences;
 mod stide;
-pub mod training;
+mod training;
 mod tstide;
 pub mod vector;
 mod window_counts;
@@ -63,5 +63,5 @@ pub use engine::{DEFAULT_FRAME, Scorer, ScorerError, ScoringOptions};
 pub use learner::{Learner, LearnerOptions};
 pub use profile::{Profile, ProfileDiff};
 pub use profile_file::ProfileError;
-pub use registry::{DETECTORS, ModelSpec, SpecError, default_models};
+pub use registry::{DETECTORS, ModelSpec, SpecError};
 pub use training::{Trainer, TrainingOptions, TrainingProgress, TrainingStateError};

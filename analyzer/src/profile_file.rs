@@ -34,7 +34,7 @@ const MAGIC: &[u8; 8] = b"RASTROPF";
 const VERSION: u32 = 1;
 
 /// Longest content of a section, bytes.
-pub const MAX_SECTION: usize = 128 << 20;
+pub(crate) const MAX_SECTION: usize = 128 << 20;
 
 /// Most models of a profile.
 const MAX_MODELS: usize = 64;

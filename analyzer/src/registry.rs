@@ -56,7 +56,7 @@ pub(crate) enum Maker {
 }
 
 /// A detector read from bytes, or what is wrong with them.
-pub type DecodedDetector = Result<Box<dyn Detector>, String>;
+pub(crate) type DecodedDetector = Result<Box<dyn Detector>, String>;
 
 /// A parameter of a detector.
 #[derive(Debug, Serialize)]
@@ -316,7 +316,7 @@ impl ModelSpec {
     }
 
     /// Reads [`Detector::encode`]'s bytes; symbols must be less than `alphabet`. The error says what is wrong with them.
-    pub fn decode(&self, bytes: &[u8], alphabet: usize) -> DecodedDetector {
+    pub(crate) fn decode(&self, bytes: &[u8], alphabet: usize) -> DecodedDetector {
         match self.info.maker {
             Maker::Own { decode, .. } => decode(self, bytes, alphabet),
             Maker::Fitted(fitting) => Ok(Box::new(Fitted::decode(self, fitting, bytes, alphabet)?)),
@@ -326,7 +326,7 @@ impl ModelSpec {
 
 /// The models that are trained where none are named: two orders of sequence and of bag, so that a short and a long memory look at
 /// every thread.
-pub fn default_models() -> Vec<ModelSpec> {
+pub(crate) fn default_models() -> Vec<ModelSpec> {
     ["stide:n=6", "stide:n=10", "bosc:w=6", "bosc:w=10"]
         .iter()
         .filter_map(|text| ModelSpec::parse(text).ok())

@@ -1,7 +1,7 @@
 //! Training: segments in, a profile out.
 //!
 //! Every segment is first scored by what is known already, then kept until a block is full, then learned
-//! ([`crate::calibration`] says why). Training can be continued on a profile that exists.
+//! (`calibration` says why). Training can be continued on a profile that exists.
 
 use rastro_model::Segment;
 use rustc_hash::FxHashMap;

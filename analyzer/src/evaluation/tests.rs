@@ -1,3 +1,5 @@
+//! Evaluation of trace sets: what is drawn, learned and measured.
+
 use super::*;
 
 fn sets() -> TraceSets {

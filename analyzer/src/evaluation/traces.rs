@@ -1,5 +1,7 @@
 //! Labelled traces in memory.
 
+use std::collections::HashSet;
+
 use crate::alphabet::{Alphabet, Symbol};
 
 /// What a trace is for.
@@ -65,6 +67,19 @@ impl TraceSets {
         }
     }
 
+    /// The part, if there is one, none of whose calls occurs in the traces to train on: names are then compared with numbers, and every
+    /// figure would be about that.
+    pub fn stranger(&self) -> Option<&'static str> {
+        let known: HashSet<Symbol> = self.train.iter().flatten().copied().collect();
+        let is_strange = |traces: &[Vec<Symbol>]| {
+            !known.is_empty()
+                && !traces.is_empty()
+                && !traces.iter().flatten().any(|call| known.contains(call))
+        };
+        let parts = [(&self.calibrate, "calibration"), (&self.normal, "normal"), (&self.attack, "attack")];
+        parts.into_iter().find(|(traces, _)| is_strange(traces)).map(|(_, part)| part)
+    }
+
     pub(crate) fn check(&self) -> Result<(), NoTraces> {
         for (traces, missing) in
             [(&self.train, "training"), (&self.normal, "normal"), (&self.attack, "attack")]
@@ -91,4 +106,22 @@ impl TraceSets {
 /// Traces and their calls.
 pub(crate) fn size(traces: &[Vec<Symbol>]) -> (u64, u64) {
     (traces.len() as u64, traces.iter().map(|trace| trace.len() as u64).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traces_that_share_no_call_with_training_are_told() {
+        let mut sets = TraceSets::new();
+        assert_eq!(sets.stranger(), None);
+        sets.add(Part::Train, ["#3", "#4"], None);
+        sets.add(Part::Normal, ["#4", "#9"], None);
+        assert_eq!(sets.stranger(), None);
+        sets.add(Part::Attack, ["read", "write"], None);
+        assert_eq!(sets.stranger(), Some("attack"));
+        sets.add(Part::Attack, ["#3"], None);
+        assert_eq!(sets.stranger(), None);
+    }
 }

@@ -8,14 +8,14 @@ use crate::alphabet::Symbol;
 
 /// Frames to find the like of another one in.
 #[derive(Debug, Clone, Default)]
-pub struct CallMixes {
+pub(crate) struct CallMixes {
     frames: usize,
     /// For each call: the frames that make it, with the square root of its share.
     postings: Vec<Vec<(u32, f32)>>,
 }
 
 /// The calls of a frame, ascending, with the square root of the share of each.
-pub fn call_mix(calls: &[Symbol]) -> Vec<(Symbol, f32)> {
+pub(crate) fn call_mix(calls: &[Symbol]) -> Vec<(Symbol, f32)> {
     let mut sorted: Vec<Symbol> = calls.iter().copied().filter(|&call| call != BREAK).collect();
     sorted.sort_unstable();
     let all = sorted.len() as f64;
@@ -24,7 +24,7 @@ pub fn call_mix(calls: &[Symbol]) -> Vec<(Symbol, f32)> {
 
 impl CallMixes {
     /// Frames with these mixes, numbered in their order.
-    pub fn new<'mix>(mixes: impl Iterator<Item = &'mix [(Symbol, f32)]>) -> Self {
+    pub(crate) fn new<'mix>(mixes: impl Iterator<Item = &'mix [(Symbol, f32)]>) -> Self {
         let mut all = Self::default();
         for mix in mixes {
             for &(call, root) in mix {
@@ -41,7 +41,7 @@ impl CallMixes {
 
     /// The `count` frames that are most alike, in ascending order of their numbers; of equally alike ones those with the lower numbers.
     /// `skip` is left out.
-    pub fn most_alike(&self, mix: &[(Symbol, f32)], count: usize, skip: Option<u32>) -> Vec<u32> {
+    pub(crate) fn most_alike(&self, mix: &[(Symbol, f32)], count: usize, skip: Option<u32>) -> Vec<u32> {
         let mut overlaps = vec![0.0f32; self.frames];
         for &(call, root) in mix {
             for &(frame, other) in self.postings.get(usize::from(call)).map_or(&[][..], Vec::as_slice) {

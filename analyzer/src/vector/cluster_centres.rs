@@ -47,21 +47,27 @@ static FITTING: Fitting = Fitting::single(
 );
 
 /// Most centres.
-pub const MAX_CENTRES: u32 = 256;
+pub(crate) const MAX_CENTRES: u32 = 256;
 
 /// Steps until centres must stand still.
 const MAX_STEPS: u64 = 100;
 
 /// Centres of normal frames.
 #[derive(Debug, Clone)]
-pub struct ClusterCentres {
+pub(crate) struct ClusterCentres {
     space: DenseSpace,
     centres: Landmarks,
 }
 
 impl ClusterCentres {
     /// Finds at most `centres` centres. The same sample and seed give the same ones.
-    pub fn fit(sample: &FrameSample, order: u32, weighting: Weighting, centres: u32, seed: u64) -> Self {
+    pub(crate) fn fit(
+        sample: &FrameSample,
+        order: u32,
+        weighting: Weighting,
+        centres: u32,
+        seed: u64,
+    ) -> Self {
         let space = DenseSpace::of(sample, order, weighting);
         let matrix = space.matrix(sample, MAX_FRAMES);
         let count = (centres.clamp(1, MAX_CENTRES) as usize).min(matrix.nrows());

@@ -50,11 +50,11 @@ static FITTING: Fitting = Fitting {
 };
 
 /// Most frames that neighbours are searched among: the effort grows with their square.
-pub const MAX_CLUSTERED: usize = 2048;
+pub(crate) const MAX_CLUSTERED: usize = 2048;
 
 /// Frames that lie in crowds.
 #[derive(Debug, Clone)]
-pub struct DensityClusters {
+pub(crate) struct DensityClusters {
     space: DenseSpace,
     frames: Landmarks,
 }
@@ -62,7 +62,7 @@ pub struct DensityClusters {
 impl DensityClusters {
     /// Finds the frames that lie in crowds: those with `neighbours` others, or near one of these, within the distance at which a share `quantile` of
     /// all frames has so many.
-    pub fn fit(
+    pub(crate) fn fit(
         sample: &FrameSample,
         order: u32,
         weighting: Weighting,
@@ -93,11 +93,6 @@ impl DensityClusters {
         let crowded: Vec<Vec<f64>> = crowded.map(|(_, point)| point).collect();
         let frames = Landmarks::new(&crowded, space.dimensions());
         Self { space, frames }
-    }
-
-    /// Number of frames that lie in crowds.
-    pub fn crowded(&self) -> usize {
-        self.frames.count()
     }
 }
 

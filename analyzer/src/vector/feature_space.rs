@@ -11,11 +11,11 @@ use super::{
 use crate::alphabet::Symbol;
 
 /// Most dimensions.
-pub const MAX_DIMENSIONS: usize = 1 << 20;
+pub(crate) const MAX_DIMENSIONS: usize = 1 << 20;
 
 /// How often a gram occurs in a frame becomes its coordinate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weighting {
+pub(crate) enum Weighting {
     /// Whether it occurs.
     Set,
     /// How often it occurs.
@@ -27,7 +27,7 @@ pub enum Weighting {
 
 /// Dimensions of vectors.
 #[derive(Debug, Clone)]
-pub struct FeatureSpace {
+pub(crate) struct FeatureSpace {
     order: u32,
     weighting: Weighting,
     grams: Vec<Gram>,
@@ -39,32 +39,16 @@ pub struct FeatureSpace {
 
 /// A frame in a space, of length 1 together with what the space does not know.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct SparseVector {
+pub(crate) struct SparseVector {
     /// Dimensions, ascending, with coordinates.
-    pub entries: Vec<(u32, f32)>,
+    pub(crate) entries: Vec<(u32, f32)>,
     /// Share of the squared length that lies in unknown grams.
-    pub unknown: f32,
-}
-
-impl SparseVector {
-    /// Inner product.
-    pub fn dot(&self, other: &Self) -> f64 {
-        let (mut left, mut right) = (self.entries.as_slice(), other.entries.as_slice());
-        let mut sum = 0.0;
-        while let (Some(&(a, x)), Some(&(b, y))) = (left.first(), right.first()) {
-            if a == b {
-                sum += f64::from(x) * f64::from(y);
-            }
-            left = &left[usize::from(a <= b)..];
-            right = &right[usize::from(b <= a)..];
-        }
-        sum
-    }
+    pub(crate) unknown: f32,
 }
 
 impl FeatureSpace {
     /// The space of the grams of these frames; at most `limit` of them, those that the most frames have.
-    pub fn of(sample: &FrameSample, order: u32, weighting: Weighting, limit: usize) -> Self {
+    pub(crate) fn of(sample: &FrameSample, order: u32, weighting: Weighting, limit: usize) -> Self {
         let mut frames_with = rustc_hash::FxHashMap::<Gram, u32>::default();
         for (frame, _) in sample.frames() {
             for (gram, _) in gram_counts(frame, order) {
@@ -90,27 +74,12 @@ impl FeatureSpace {
     }
 
     /// Number of dimensions.
-    pub fn dimensions(&self) -> usize {
+    pub(crate) fn dimensions(&self) -> usize {
         self.grams.len()
     }
 
-    /// Longest gram.
-    pub fn order(&self) -> u32 {
-        self.order
-    }
-
-    /// The gram of each dimension.
-    pub fn grams(&self) -> &[Gram] {
-        &self.grams
-    }
-
-    /// The dimension of a gram.
-    pub fn dimension(&self, gram: Gram) -> Option<u32> {
-        self.table.get(gram)
-    }
-
     /// The vector of a frame.
-    pub fn vector(&self, calls: &[Symbol]) -> SparseVector {
+    pub(crate) fn vector(&self, calls: &[Symbol]) -> SparseVector {
         let mut vector = SparseVector::default();
         let (mut squares, mut unknown_squares) = (0.0f64, 0.0f64);
         for (gram, count) in gram_counts(calls, self.order) {
@@ -168,7 +137,7 @@ mod tests {
         ) {
             let space = space(&frames, order, weighting);
             let vector = space.vector(&probe);
-            let known: f64 = vector.dot(&vector);
+            let known: f64 = vector.entries.iter().map(|&(_, x)| f64::from(x) * f64::from(x)).sum();
             prop_assert!((known + f64::from(vector.unknown) - 1.0).abs() < 1e-5);
             prop_assert!(vector.entries.is_sorted_by(|a, b| a.0 < b.0));
         }

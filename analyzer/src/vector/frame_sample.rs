@@ -13,17 +13,17 @@ use super::features::BREAK;
 use crate::{alphabet::Symbol, detector::WindowStatistics};
 
 /// Most different frames that are kept.
-pub const MAX_FRAMES: usize = 4096;
+pub(crate) const MAX_FRAMES: usize = 4096;
 
 /// Most calls in all frames together.
-pub const MAX_CALLS: usize = 4 << 20;
+pub(crate) const MAX_CALLS: usize = 4 << 20;
 
 /// Longest frame; of a longer one its beginning is kept.
-pub const MAX_FRAME_CALLS: usize = 1 << 16;
+pub(crate) const MAX_FRAME_CALLS: usize = 1 << 16;
 
 /// A bounded sample of frames.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FrameSample {
+pub(crate) struct FrameSample {
     seed: u64,
     frames: BTreeMap<(u64, Box<[Symbol]>), u64>,
     calls: usize,
@@ -35,7 +35,7 @@ pub struct FrameSample {
 
 /// A sample as bytes hold it.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct FrameSampleContent {
+pub(crate) struct FrameSampleContent {
     seed: u64,
     limit: u32,
     learned: u64,
@@ -45,21 +45,21 @@ pub struct FrameSampleContent {
 
 /// One part of a sample, for cross-fitting.
 #[derive(Debug, Clone)]
-pub struct Fold {
+pub(crate) struct Fold {
     /// The frames outside the part.
-    pub fit: FrameSample,
+    pub(crate) fit: FrameSample,
     /// Numbers of the frames inside it, with how often each occurs there.
-    pub held_out: Vec<(usize, u64)>,
+    pub(crate) held_out: Vec<(usize, u64)>,
 }
 
 impl FrameSample {
     /// An empty sample of at most `limit` (and at most [`MAX_FRAMES`]) different frames.
-    pub fn new(seed: u64, limit: usize) -> Self {
+    pub(crate) fn new(seed: u64, limit: usize) -> Self {
         Self { seed, limit: limit.clamp(1, MAX_FRAMES), ..Self::default() }
     }
 
     /// How much was learned: what is kept, and what had to be refused.
-    pub fn statistics(&self) -> WindowStatistics {
+    pub(crate) fn statistics(&self) -> WindowStatistics {
         let counts = || self.frames.values().copied();
         let kept = counts().fold(0, u64::saturating_add);
         WindowStatistics {
@@ -70,24 +70,19 @@ impl FrameSample {
         }
     }
 
-    /// Frames learned, kept or not.
-    pub fn learned(&self) -> u64 {
-        self.learned
-    }
-
     /// Number of different frames that are kept.
-    pub fn distinct(&self) -> usize {
+    pub(crate) fn distinct(&self) -> usize {
         self.frames.len()
     }
 
     /// Learns one frame. An empty one teaches nothing.
-    pub fn learn(&mut self, frame: &[Symbol]) {
+    pub(crate) fn learn(&mut self, frame: &[Symbol]) {
         self.learned = self.learned.saturating_add(1);
         self.add(frame, 1);
     }
 
     /// Learns what `other` has learned, with its symbol `s` being `symbols[s]` here.
-    pub fn merge(&mut self, other: &Self, symbols: &[Symbol]) {
+    pub(crate) fn merge(&mut self, other: &Self, symbols: &[Symbol]) {
         self.learned = self.learned.saturating_add(other.learned);
         for ((_, frame), &count) in &other.frames {
             let renamed: Vec<Symbol> =
@@ -100,14 +95,14 @@ impl FrameSample {
     }
 
     /// The frames with their counts, in an order that depends on nothing but them and the seed.
-    pub fn frames(&self) -> impl ExactSizeIterator<Item = (&[Symbol], u64)> {
+    pub(crate) fn frames(&self) -> impl ExactSizeIterator<Item = (&[Symbol], u64)> {
         self.frames.iter().map(|((_, frame), &count)| (&**frame, count))
     }
 
     /// Divides what is kept for cross-fitting: for each of `folds` parts the frames outside it, to fit to, and those inside, which the fit
     /// will not have seen, with their numbers in [`FrameSample::frames`] and how often they occurred in the part. Occurrences of one frame
     /// are spread over the parts, as they would be by chance: where a frame is frequent, every fit knows it.
-    pub fn folds(&self, folds: u64) -> Vec<Fold> {
+    pub(crate) fn folds(&self, folds: u64) -> Vec<Fold> {
         let folds = folds.max(2);
         let part = |part: u64| {
             let mut fit = Self { frames: BTreeMap::new(), calls: 0, learned: 0, ..self.clone() };
@@ -131,7 +126,7 @@ impl FrameSample {
     }
 
     /// For bytes.
-    pub fn to_content(&self) -> FrameSampleContent {
+    pub(crate) fn to_content(&self) -> FrameSampleContent {
         FrameSampleContent {
             seed: self.seed,
             limit: self.limit as u32,
@@ -142,7 +137,7 @@ impl FrameSample {
     }
 
     /// From bytes; the error says what is wrong.
-    pub fn from_content(content: FrameSampleContent, alphabet: usize) -> Result<Self, String> {
+    pub(crate) fn from_content(content: FrameSampleContent, alphabet: usize) -> Result<Self, String> {
         let mut sample = Self::new(content.seed, content.limit as usize);
         let count = content.frames.len();
         for (frame, count) in content.frames {
@@ -247,7 +242,7 @@ mod tests {
             let mut held_out = vec![0; all.distinct()];
             for fold in all.folds(folds) {
                 let inside: u64 = fold.held_out.iter().map(|(_, count)| count).sum();
-                prop_assert_eq!(fold.fit.learned() + inside, frames.len() as u64);
+                prop_assert_eq!(fold.fit.learned + inside, frames.len() as u64);
                 for &(number, count) in &fold.held_out {
                     held_out[number] += count;
                     let (frame, all_of_it) = all.frames().nth(number).unwrap();

@@ -50,7 +50,7 @@ static FITTING: Fitting = Fitting::single(
 );
 
 /// Most Gaussians.
-pub const MAX_GAUSSIANS: u32 = 64;
+pub(crate) const MAX_GAUSSIANS: u32 = 64;
 
 /// Added to variances: frames of one kind may be all alike.
 const LEAST_VARIANCE: f64 = 1e-3;
@@ -60,7 +60,7 @@ const MAX_STEPS: u64 = 100;
 
 /// A mixture.
 #[derive(Debug, Clone)]
-pub struct GaussianMixture {
+pub(crate) struct GaussianMixture {
     components: PrincipalComponents,
     gaussians: Vec<Gaussian>,
     /// Variance of what is left outside the subspace.
@@ -78,7 +78,7 @@ struct Gaussian {
 
 impl GaussianMixture {
     /// Fits at most so many Gaussians in the subspace of so many components. The same sample and seed give the same mixture.
-    pub fn fit(
+    pub(crate) fn fit(
         sample: &FrameSample,
         order: u32,
         weighting: Weighting,

@@ -13,14 +13,14 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Grams, numbered by their place in the list that the table was made of.
 #[derive(Debug, Clone)]
-pub struct GramTable {
+pub(crate) struct GramTable {
     slots: Box<[(Gram, u32)]>,
     shift: u32,
 }
 
 impl GramTable {
     /// Numbers `grams`, which must differ from one another.
-    pub fn new(grams: &[Gram]) -> Self {
+    pub(crate) fn new(grams: &[Gram]) -> Self {
         let size = (grams.len() * 2).next_power_of_two().max(16);
         let mut table =
             Self { slots: vec![(FREE, 0); size].into_boxed_slice(), shift: 64 - size.trailing_zeros() };
@@ -36,7 +36,7 @@ impl GramTable {
 
     /// The number of `gram`, if it is known.
     #[inline]
-    pub fn get(&self, gram: Gram) -> Option<u32> {
+    pub(crate) fn get(&self, gram: Gram) -> Option<u32> {
         let last = self.slots.len() - 1;
         let mut place = self.home(gram);
         loop {

@@ -8,10 +8,11 @@
 
 use super::{
     FrameScore,
-    decision_tree::{DecisionTree, Random},
+    decision_tree::DecisionTree,
     dense::{DenseSpace, Point},
     feature_space::Weighting,
     frame_sample::{FrameSample, MAX_FRAMES},
+    random::Random,
 };
 use crate::{
     alphabet::Symbol,
@@ -47,17 +48,17 @@ static FITTING: Fitting = Fitting::single(
 );
 
 /// Most trees.
-pub const MAX_TREES: u32 = 1000;
+pub(crate) const MAX_TREES: u32 = 1000;
 
 /// Most frames that a tree is grown from.
-pub const MAX_FRAMES_A_TREE: u32 = 1024;
+pub(crate) const MAX_FRAMES_A_TREE: u32 = 1024;
 
 /// Euler's constant.
 const GAMMA: f64 = 0.577_215_664_901_532_9;
 
 /// Trees that set frames apart.
 #[derive(Debug, Clone)]
-pub struct IsolationForest {
+pub(crate) struct IsolationForest {
     space: DenseSpace,
     /// Leaves say how many cuts it takes.
     trees: Vec<DecisionTree>,
@@ -67,7 +68,7 @@ pub struct IsolationForest {
 
 impl IsolationForest {
     /// Grows so many trees from so many frames each. The same sample and seed give the same forest.
-    pub fn fit(
+    pub(crate) fn fit(
         sample: &FrameSample,
         order: u32,
         weighting: Weighting,

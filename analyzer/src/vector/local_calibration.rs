@@ -18,10 +18,10 @@ use super::call_mix::{CallMixes, call_mix};
 use crate::alphabet::Symbol;
 
 /// How many frames a frame is compared with.
-pub const NEIGHBOURS: usize = 60;
+pub(crate) const NEIGHBOURS: usize = 60;
 
 /// Most held-out frames that are kept. More make the search slower, not the neighbours nearer.
-pub const MAX_HELD_OUT: usize = 1024;
+pub(crate) const MAX_HELD_OUT: usize = 1024;
 
 /// Share of the spread among all frames that is added to the spread among the likes of a frame: some have none.
 const SHARED_SPREAD: f64 = 0.3;
@@ -31,18 +31,18 @@ const TAIL: f64 = 0.05;
 
 /// A held-out normal frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HeldOutFrame {
+pub(crate) struct HeldOutFrame {
     /// Its calls, as [`call_mix`] gives them.
-    pub mix: Vec<(Symbol, f32)>,
+    pub(crate) mix: Vec<(Symbol, f32)>,
     /// The raw score that each model gave it without knowing it.
-    pub scores: Vec<f64>,
+    pub(crate) scores: Vec<f64>,
     /// How often it occurred.
-    pub count: u64,
+    pub(crate) count: u64,
 }
 
 /// Turns the raw scores of several models into p-values.
 #[derive(Debug, Clone)]
-pub struct LocalCalibration {
+pub(crate) struct LocalCalibration {
     held_out: Vec<HeldOutFrame>,
     mixes: CallMixes,
     models: Vec<ModelCalibration>,
@@ -63,16 +63,16 @@ struct ModelCalibration {
 /// Held-out frames that no calibration can be made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("held-out frame {frame} {problem}")]
-pub struct HeldOutError {
+pub(crate) struct HeldOutError {
     /// Which one.
-    pub frame: usize,
+    pub(crate) frame: usize,
     /// What is wrong with it.
-    pub problem: &'static str,
+    pub(crate) problem: &'static str,
 }
 
 impl LocalCalibration {
     /// Calibrates `models` models on held-out frames, of which the first [`MAX_HELD_OUT`] are used.
-    pub fn new(mut held_out: Vec<HeldOutFrame>, models: usize) -> Result<Self, HeldOutError> {
+    pub(crate) fn new(mut held_out: Vec<HeldOutFrame>, models: usize) -> Result<Self, HeldOutError> {
         held_out.truncate(MAX_HELD_OUT);
         for (number, frame) in held_out.iter().enumerate() {
             check(frame, models).map_err(|problem| HeldOutError { frame: number, problem })?;
@@ -87,13 +87,8 @@ impl LocalCalibration {
         Ok(Self { held_out, mixes, models })
     }
 
-    /// The held-out frames.
-    pub fn held_out(&self) -> &[HeldOutFrame] {
-        &self.held_out
-    }
-
     /// The p-value of each model's raw score of a frame: the probability that a normal frame like it scores as high.
-    pub fn p_values(&self, calls: &[Symbol], raw: &[f64]) -> Vec<f64> {
+    pub(crate) fn p_values(&self, calls: &[Symbol], raw: &[f64]) -> Vec<f64> {
         let neighbours = self.mixes.most_alike(&call_mix(calls), NEIGHBOURS, None);
         self.models
             .iter()
@@ -107,7 +102,7 @@ impl LocalCalibration {
 }
 
 /// The mean of p-values; 1 of none.
-pub fn mean_p_value(p_values: &[f64]) -> f64 {
+pub(crate) fn mean_p_value(p_values: &[f64]) -> f64 {
     if p_values.is_empty() { 1.0 } else { p_values.iter().sum::<f64>() / p_values.len() as f64 }
 }
 

@@ -12,38 +12,39 @@
 //! | `cluster_centres`, `density_clusters` | k-means, DBSCAN |
 //! | `isolation_forest` | random cuts |
 //! | `supervised`, `random_forest`, `logistic_regression` | learning from labels, and how good it is |
-//! | `decision_tree` | what forests are made of |
+//! | `decision_tree`, `random` | what forests are made of |
 //! | `call_mix`, `local_calibration` | p-values among frames that behave alike, and their mean |
 //!
-//! Models that learn what is normal are fitted to a [`frame_sample::FrameSample`] and give a frame's calls a score: the higher, the stranger.
+//! Models that learn what is normal are fitted to a `FrameSample` and give a frame's calls a score: the higher, the stranger.
 //! Each has its line of the table of detectors in its file; `fitted` makes a detector of anything that can fit and score.
 
 use crate::{alphabet::Symbol, detector::RawScale};
 
-pub mod call_mix;
-pub mod cluster_centres;
-pub mod decision_tree;
-pub mod dense;
-pub mod density_clusters;
-pub mod feature_space;
-pub mod features;
-pub mod frame_sample;
-pub mod gaussian_mixture;
-pub mod gram_table;
-pub mod isolation_forest;
-pub mod local_calibration;
-pub mod logistic_regression;
-pub mod nearest_frames;
-pub mod one_class_svm;
-pub mod principal_components;
+pub(crate) mod call_mix;
+pub(crate) mod cluster_centres;
+pub(crate) mod decision_tree;
+pub(crate) mod dense;
+pub(crate) mod density_clusters;
+pub(crate) mod feature_space;
+pub(crate) mod features;
+pub(crate) mod frame_sample;
+pub(crate) mod gaussian_mixture;
+pub(crate) mod gram_table;
+pub(crate) mod isolation_forest;
+pub(crate) mod local_calibration;
+pub(crate) mod logistic_regression;
+pub(crate) mod nearest_frames;
+pub(crate) mod one_class_svm;
+pub(crate) mod principal_components;
 #[cfg(test)]
 mod properties;
-pub mod random_forest;
-pub mod smo;
+pub(crate) mod random;
+pub(crate) mod random_forest;
+pub(crate) mod smo;
 pub mod supervised;
 
 /// A model that gives a frame one score.
-pub trait FrameScore {
+pub(crate) trait FrameScore {
     /// How strange a frame's calls are. It is finite; the higher, the stranger.
     fn score(&self, calls: &[Symbol]) -> f64;
 }

@@ -11,7 +11,6 @@
 use super::{
     FrameScore,
     feature_space::{FeatureSpace, MAX_DIMENSIONS, SparseVector, Weighting},
-    features::Gram,
     frame_sample::FrameSample,
 };
 use crate::{
@@ -76,7 +75,7 @@ fn fit(spec: &ModelSpec, sample: &FrameSample, weighting: Weighting) -> Box<dyn 
 
 /// Normal frames as vectors, equal ones once.
 #[derive(Debug, Clone)]
-pub struct NearestFrames {
+pub(crate) struct NearestFrames {
     space: FeatureSpace,
     weighting: Weighting,
     neighbours: u32,
@@ -85,18 +84,9 @@ pub struct NearestFrames {
     postings: Vec<Vec<(u32, f32)>>,
 }
 
-/// The nearest normal frame of a frame.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Neighbour {
-    /// What both have.
-    pub shared: Vec<Gram>,
-    /// What only the normal frame has.
-    pub missing: Vec<Gram>,
-}
-
 impl NearestFrames {
     /// Remembers the frames of a sample. The same sample gives the same scores, to the bit.
-    pub fn fit(sample: &FrameSample, order: u32, weighting: Weighting, neighbours: u32) -> Self {
+    pub(crate) fn fit(sample: &FrameSample, order: u32, weighting: Weighting, neighbours: u32) -> Self {
         let space = FeatureSpace::of(sample, order, weighting, MAX_DIMENSIONS);
         let mut frames: Vec<(SparseVector, u64)> =
             sample.frames().map(|(frame, count)| (space.vector(frame), count)).collect();
@@ -127,20 +117,6 @@ impl NearestFrames {
             }
         }
         Self { space, weighting, neighbours: neighbours.max(1), frames, postings }
-    }
-
-    /// What the nearest normal frame has in common with this one, and what is missing here.
-    pub fn nearest(&self, calls: &[Symbol]) -> Option<Neighbour> {
-        let distances = self.distances(calls);
-        let nearest = distances.iter().min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))?.1;
-        let here = self.space.vector(calls);
-        let has = |dimension: u32| here.entries.binary_search_by_key(&dimension, |entry| entry.0).is_ok();
-        let of_nearest = self.frames[nearest as usize].0.entries.iter().map(|&(dimension, _)| dimension);
-        let (shared, missing): (Vec<u32>, Vec<u32>) = of_nearest.partition(|&dimension| has(dimension));
-        let grams = |dimensions: Vec<u32>| {
-            dimensions.into_iter().map(|dimension| self.space.grams()[dimension as usize]).collect()
-        };
-        Some(Neighbour { shared: grams(shared), missing: grams(missing) })
     }
 
     /// Distance to every frame, with its number.
@@ -196,7 +172,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::vector::features::gram_set;
+    use crate::vector::features::{Gram, gram_counts};
 
     fn sample(frames: &[Vec<Symbol>]) -> FrameSample {
         let mut sample = FrameSample::new(1, 4096);
@@ -209,7 +185,7 @@ mod tests {
     /// Jaccard distances to every frame as one would write them down.
     fn naive(frames: &[Vec<Symbol>], probe: &[Symbol], order: u32, neighbours: usize) -> f64 {
         let of = |calls: &[Symbol]| -> std::collections::BTreeSet<Gram> {
-            gram_set(calls, order).into_iter().collect()
+            gram_counts(calls, order).into_iter().map(|(gram, _)| gram).collect()
         };
         let probe = of(probe);
         let distance = |frame: &Vec<Symbol>| {
@@ -253,14 +229,12 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_training_has_no_distance_and_its_neighbour_lacks_nothing() {
+    fn a_frame_of_training_has_no_distance_and_one_that_shares_nothing_the_greatest() {
         let frames = [vec![0, 1, 2, 1], vec![3, 4, 3]];
         for weighting in [Weighting::Set, Weighting::Frequency, Weighting::TfIdf] {
             let model = NearestFrames::fit(&sample(&frames), 2, weighting, 1);
             assert!(model.score(&frames[0]) < 1e-6);
             assert!((model.score(&[7, 8]) - 1.0).abs() < 1e-9);
-            assert_eq!(model.nearest(&frames[1]).unwrap().missing, Vec::<Gram>::new());
-            assert_eq!(model.nearest(&[3, 4]).unwrap().missing, gram_set(&[4, 3], 2)[2..].to_vec());
         }
     }
 }

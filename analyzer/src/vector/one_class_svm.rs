@@ -8,7 +8,6 @@
 use super::{
     FrameScore,
     feature_space::{FeatureSpace, MAX_DIMENSIONS, SparseVector, Weighting},
-    features::Gram,
     frame_sample::FrameSample,
     smo,
 };
@@ -43,7 +42,7 @@ static FITTING: Fitting = Fitting {
 
 /// The half-space.
 #[derive(Debug, Clone)]
-pub struct OneClassSvm {
+pub(crate) struct OneClassSvm {
     space: FeatureSpace,
     /// One weight a dimension.
     weights: Vec<f32>,
@@ -53,7 +52,7 @@ pub struct OneClassSvm {
 
 impl OneClassSvm {
     /// Fits a machine on grams of 1 to `order` calls that may leave out a share `nu` of the frames. The same sample gives the same machine, to the bit.
-    pub fn fit(sample: &FrameSample, order: u32, nu: f64) -> Self {
+    pub(crate) fn fit(sample: &FrameSample, order: u32, nu: f64) -> Self {
         let space = FeatureSpace::of(sample, order, Weighting::Set, MAX_DIMENSIONS);
         let vectors: Vec<SparseVector> = sample.frames().map(|(frame, _)| space.vector(frame)).collect();
         // Each example's bound in units of one frame; their mean is 1, so that numbers do not depend on how much was learned.
@@ -81,12 +80,6 @@ impl OneClassSvm {
         }
         let weights = weights.into_iter().map(|weight| weight as f32).collect();
         Self { space, weights, border: solution.border }
-    }
-
-    /// The weight of a gram: how much it speaks for a frame's being normal. 0 for one that training never saw, or saw only in frames far
-    /// from the border.
-    pub fn weight(&self, gram: Gram) -> f64 {
-        self.space.dimension(gram).map_or(0.0, |dimension| f64::from(self.weights[dimension as usize]))
     }
 }
 

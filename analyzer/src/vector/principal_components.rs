@@ -44,11 +44,11 @@ static FITTING: Fitting = Fitting::single(
 );
 
 /// Most components.
-pub const MAX_COMPONENTS: u32 = 64;
+pub(crate) const MAX_COMPONENTS: u32 = 64;
 
 /// The main directions of normal frames.
 #[derive(Debug, Clone)]
-pub struct PrincipalComponents {
+pub(crate) struct PrincipalComponents {
     space: DenseSpace,
     mean: Vec<f64>,
     /// Unit vectors, orthogonal to one another.
@@ -57,7 +57,7 @@ pub struct PrincipalComponents {
 
 impl PrincipalComponents {
     /// Finds at most `components` directions of the sample, on grams of 1 to `order` calls.
-    pub fn fit(sample: &FrameSample, order: u32, weighting: Weighting, components: u32) -> Self {
+    pub(crate) fn fit(sample: &FrameSample, order: u32, weighting: Weighting, components: u32) -> Self {
         let space = DenseSpace::of(sample, order, weighting);
         let matrix = space.matrix(sample, MAX_FRAMES);
         let (rows, columns) = matrix.dim();

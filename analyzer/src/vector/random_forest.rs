@@ -3,11 +3,10 @@
 //! (L. Breiman, "Random forests", Machine Learning 45, 2001.) Ours, because `linfa-ensemble` draws features once a tree and not once a split,
 //! says which class wins and not with how many votes, and lets ties be decided by the order of a hash table, which differs from run to run.
 
-use serde::{Deserialize, Serialize};
-
 use super::{
-    decision_tree::{DecisionTree, MAX_NODES, Random},
-    supervised::{CountSpace, CountSpaceContent, LabelModel, Labelled, LearnerInfo, MAX_FEATURES},
+    decision_tree::{DecisionTree, MAX_NODES},
+    random::Random,
+    supervised::{CountSpace, LabelModel, Labelled, LearnerInfo, MAX_FEATURES},
 };
 use crate::alphabet::Symbol;
 
@@ -20,29 +19,22 @@ pub(crate) const LEARNER: LearnerInfo = LearnerInfo {
 };
 
 /// Most trees.
-pub const MAX_TREES: u32 = 1000;
+pub(crate) const MAX_TREES: u32 = 1000;
 
 /// Coordinates are compared with at most so many thresholds.
 const MAX_LEVELS: usize = 255;
 
 /// Trees that vote.
 #[derive(Debug, Clone)]
-pub struct RandomForest {
+pub(crate) struct RandomForest {
     space: CountSpace,
     /// Leaves say which share of their traces were attacks.
     trees: Vec<DecisionTree>,
 }
 
-/// A forest as bytes hold it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct RandomForestContent {
-    space: CountSpaceContent,
-    trees: Vec<DecisionTree>,
-}
-
 impl RandomForest {
     /// Grows `trees` trees on grams of 1 to `order` calls. The same traces in the same order and the same seed give the same forest.
-    pub fn fit(traces: &[Labelled<'_>], order: u32, trees: u32, seed: u64) -> Self {
+    pub(crate) fn fit(traces: &[Labelled<'_>], order: u32, trees: u32, seed: u64) -> Self {
         let space = CountSpace::of(traces.iter().map(|trace| trace.0), order, MAX_FEATURES);
         let levels = Levels::of(&space, traces);
         let labels: Vec<bool> = traces.iter().map(|trace| trace.1).collect();
@@ -56,25 +48,10 @@ impl RandomForest {
     }
 
     /// The probability that the trace is an attack, as the trees see it.
-    pub fn score(&self, calls: &[Symbol]) -> f64 {
+    pub(crate) fn score(&self, calls: &[Symbol]) -> f64 {
         let point = self.space.point(calls);
         let votes: f64 = self.trees.iter().map(|tree| f64::from(tree.value(&point))).sum();
         votes / self.trees.len().max(1) as f64
-    }
-
-    /// For bytes.
-    pub fn to_content(&self) -> RandomForestContent {
-        RandomForestContent { space: self.space.to_content(), trees: self.trees.clone() }
-    }
-
-    /// From bytes; the error says what is wrong.
-    pub fn from_content(content: RandomForestContent, order: u32, alphabet: usize) -> Result<Self, String> {
-        let space = CountSpace::from_content(content.space, order, alphabet)?;
-        let trees = content.trees;
-        if trees.len() > MAX_TREES as usize || !trees.iter().all(|tree| tree.is_sound(space.dimensions())) {
-            return Err("its trees are too many, or do not end".to_owned());
-        }
-        Ok(Self { space, trees })
     }
 }
 
@@ -197,7 +174,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::vector::supervised::{cross_validated, folds_of};
+    use crate::vector::supervised::cross_validated;
 
     fn traces() -> Vec<(Vec<Symbol>, bool)> {
         (0..120u16)
@@ -229,22 +206,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn copies_of_a_trace_never_lie_on_both_sides() {
-        let traces = vec![(vec![1, 2], true); 4];
-        let others: Vec<(Vec<Symbol>, bool)> = (3..9).map(|call| (vec![call], false)).collect();
-        let all = [traces, others].concat();
-        let folds = folds_of(&borrowed(&all), 3, 1);
-        assert!(folds[..4].iter().all(|fold| *fold == folds[0]));
-        let sizes: Vec<usize> =
-            (0..3).map(|fold| folds[4..].iter().filter(|of| **of == fold).count()).collect();
-        assert_eq!(sizes, [2, 2, 2]);
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn the_same_seed_gives_the_same_forest_and_it_survives_storage(
+        fn the_same_seed_gives_the_same_forest(
             traces in proptest::collection::vec((proptest::collection::vec(0u16..6, 0..20), any::<bool>()), 0..30),
             probe in proptest::collection::vec(0u16..9, 0..20),
             seed in any::<u64>(),
@@ -253,9 +218,6 @@ mod tests {
             let score = forest.score(&probe);
             prop_assert!((0.0..=1.0).contains(&score));
             prop_assert_eq!(RandomForest::fit(&borrowed(&traces), 2, 8, seed).score(&probe).to_bits(), score.to_bits());
-            let bytes = postcard::to_stdvec(&forest.to_content()).unwrap();
-            let again = RandomForest::from_content(postcard::from_bytes(&bytes).unwrap(), 2, 6).unwrap();
-            prop_assert_eq!(again.score(&probe).to_bits(), score.to_bits());
         }
     }
 }

@@ -18,16 +18,16 @@ const LEAST_CURVATURE: f64 = 1e-12;
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Solution {
+pub(crate) struct Solution {
     /// The multipliers.
-    pub alpha: Vec<f64>,
+    pub(crate) alpha: Vec<f64>,
     /// The value of `Kα` at examples that are neither at 0 nor at their bound: the border.
-    pub border: f64,
+    pub(crate) border: f64,
 }
 
 /// Solves for `upper.len()` examples. `row` gives a row of the kernel, whose diagonal is 1 everywhere. `sum` must be at most the sum of
 /// `upper`.
-pub fn solve(upper: &[f64], sum: f64, row: impl Fn(usize) -> Vec<f32>) -> Solution {
+pub(crate) fn solve(upper: &[f64], sum: f64, row: impl Fn(usize) -> Vec<f32>) -> Solution {
     let count = upper.len();
     let mut rows: Vec<Option<Vec<f32>>> = vec![None; count];
     let mut alpha = vec![0.0; count];

@@ -12,39 +12,34 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use serde::{Deserialize, Serialize};
-
 use super::{
-    decision_tree::Random,
-    features::{Gram, gram_counts, is_gram},
+    features::{Gram, gram_counts},
     gram_table::GramTable,
+    random::Random,
 };
 use crate::alphabet::Symbol;
 
 /// Most grams that are looked at.
-pub const MAX_FEATURES: usize = 1024;
+pub(crate) const MAX_FEATURES: usize = 1024;
 
 /// A trace and whether it is an attack.
 pub type Labelled<'trace> = (&'trace [Symbol], bool);
 
 /// Grams whose counts are coordinates.
 #[derive(Debug, Clone)]
-pub struct CountSpace {
+pub(crate) struct CountSpace {
     order: u32,
     grams: Vec<Gram>,
     table: GramTable,
 }
 
-/// A space as bytes hold it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct CountSpaceContent {
-    order: u32,
-    grams: Vec<Gram>,
-}
-
 impl CountSpace {
     /// The grams of 1 to `order` calls that the most traces have, at most `limit`.
-    pub fn of<'trace>(traces: impl Iterator<Item = &'trace [Symbol]>, order: u32, limit: usize) -> Self {
+    pub(crate) fn of<'trace>(
+        traces: impl Iterator<Item = &'trace [Symbol]>,
+        order: u32,
+        limit: usize,
+    ) -> Self {
         let mut traces_with = rustc_hash::FxHashMap::<Gram, u64>::default();
         for trace in traces {
             for (gram, _) in gram_counts(trace, order) {
@@ -65,17 +60,12 @@ impl CountSpace {
     }
 
     /// Number of coordinates: one a gram, and one for all grams that are unknown.
-    pub fn dimensions(&self) -> usize {
+    pub(crate) fn dimensions(&self) -> usize {
         self.grams.len() + 1
     }
 
-    /// The gram of a coordinate; `None` for the last one.
-    pub fn gram(&self, dimension: u32) -> Option<Gram> {
-        self.grams.get(dimension as usize).copied()
-    }
-
     /// The point of a trace.
-    pub fn point(&self, calls: &[Symbol]) -> Vec<f32> {
+    pub(crate) fn point(&self, calls: &[Symbol]) -> Vec<f32> {
         let mut point = vec![0.0; self.dimensions()];
         let mut unknown = 0u64;
         for (gram, count) in gram_counts(calls, self.order) {
@@ -86,25 +76,6 @@ impl CountSpace {
         }
         point[self.grams.len()] = (unknown as f64).ln_1p() as f32;
         point
-    }
-
-    /// For bytes.
-    pub fn to_content(&self) -> CountSpaceContent {
-        CountSpaceContent { order: self.order, grams: self.grams.clone() }
-    }
-
-    /// From bytes; the error says what is wrong.
-    pub fn from_content(content: CountSpaceContent, order: u32, alphabet: usize) -> Result<Self, String> {
-        let CountSpaceContent { order: found, grams } = content;
-        let are_grams =
-            grams.is_sorted_by(|a, b| a < b) && grams.iter().all(|&gram| is_gram(gram, order, alphabet));
-        if found != order || grams.len() > MAX_FEATURES || !are_grams {
-            return Err(
-                "its features are too many, not ascending, or of calls that the profile does not know"
-                    .to_owned(),
-            );
-        }
-        Ok(Self::new(order, grams))
     }
 }
 
@@ -134,7 +105,7 @@ pub type Learn = dyn Fn(&[Labelled<'_>], u64) -> Box<dyn LabelModel> + Sync;
 pub static LEARNERS: &[LearnerInfo] = &[super::random_forest::LEARNER, super::logistic_regression::LEARNER];
 
 /// The fold of each trace. Copies of a trace share one; each label is dealt out by itself, so that every fold has its share of attacks.
-pub fn folds_of(traces: &[Labelled<'_>], folds: usize, seed: u64) -> Vec<usize> {
+fn folds_of(traces: &[Labelled<'_>], folds: usize, seed: u64) -> Vec<usize> {
     let mut fold_of = rustc_hash::FxHashMap::<&[Symbol], usize>::default();
     for label in [false, true] {
         let of_label = traces.iter().filter(|trace| trace.1 == label).map(|trace| trace.0);
@@ -188,4 +159,22 @@ pub fn cross_validated(
         }
     });
     scores
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_of_a_trace_never_lie_on_both_sides() {
+        let traces = vec![(vec![1, 2], true); 4];
+        let others: Vec<(Vec<Symbol>, bool)> = (3..9).map(|call| (vec![call], false)).collect();
+        let all = [traces, others].concat();
+        let folds =
+            folds_of(&all.iter().map(|(calls, label)| (calls.as_slice(), *label)).collect::<Vec<_>>(), 3, 1);
+        assert!(folds[..4].iter().all(|fold| *fold == folds[0]));
+        let sizes: Vec<usize> =
+            (0..3).map(|fold| folds[4..].iter().filter(|of| **of == fold).count()).collect();
+        assert_eq!(sizes, [2, 2, 2]);
+    }
 }

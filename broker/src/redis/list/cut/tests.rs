@@ -1,3 +1,5 @@
+//! Cutting documents into chunks.
+
 use proptest::prelude::*;
 
 use super::{super::document, *};

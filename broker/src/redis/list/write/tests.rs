@@ -1,3 +1,5 @@
+//! Documents as they are written, beside those of Filebeat.
+
 use proptest::prelude::*;
 use rastro_model::{Gap, GapReason};
 use serde_json::{Value, json};
