@@ -1,7 +1,7 @@
 //! The bytes of a recording, plain or gzipped; its content says which, not its name.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io::{self, BufReader, Read, Seek, SeekFrom},
     path::Path,
     sync::{
@@ -26,13 +26,7 @@ pub(crate) struct Input {
 
 impl Input {
     pub(crate) fn open(path: &Path) -> Result<Self, AgentError> {
-        let mut file = File::open(path).context("open", path)?;
-        let metadata = file.metadata().context("open", path)?;
-        if metadata.is_dir() {
-            let source =
-                io::Error::new(io::ErrorKind::IsADirectory, "it is a directory; name the recordings in it");
-            return Err(AgentError::Io { action: "read", path: path.to_owned(), source });
-        }
+        let (mut file, metadata) = open_file(path)?;
         let mut magic = [0; 2];
         let read = read_up_to(&mut file, &mut magic).context("read", path)?;
         file.seek(SeekFrom::Start(0)).context("read", path)?;
@@ -67,6 +61,26 @@ impl Read for Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.reader.read(buffer)
     }
+}
+
+/// Opens a recording. It is read more than once (to see what it is, and again after an interruption), so it must be a file; that is
+/// asked first, because opening a pipe waits for whoever writes into it.
+pub(crate) fn open_file(path: &Path) -> Result<(File, Metadata), AgentError> {
+    let refused = |kind: io::ErrorKind, reason: &str| {
+        let source = io::Error::new(kind, reason);
+        AgentError::Io { action: "read", path: path.to_owned(), source }
+    };
+    let metadata = std::fs::metadata(path).context("open", path)?;
+    if metadata.is_dir() {
+        return Err(refused(io::ErrorKind::IsADirectory, "it is a directory; name the recordings in it"));
+    }
+    if !metadata.is_file() {
+        return Err(refused(
+            io::ErrorKind::InvalidInput,
+            "it is a pipe or a device, and a recording is read more than once: write it to a file and name that",
+        ));
+    }
+    Ok((File::open(path).context("open", path)?, metadata))
 }
 
 /// Reads until `buffer` is full or the end is reached.

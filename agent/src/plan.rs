@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::{
     AgentError, RecordingKind, RecordingOptions, Speed,
     error::IoContext,
-    input::read_up_to,
+    input::{open_file, read_up_to},
     recording::{self, detect},
 };
 
@@ -49,7 +49,9 @@ impl ReplayPlan {
                 Some(kind) => kind.clone(),
                 None => detect(path)?,
             };
-            let bytes = add_fingerprint(path, &mut hash).context("read", path)?;
+            let (file, metadata) = open_file(path)?;
+            let bytes = metadata.len();
+            add_fingerprint(path, file, bytes, &mut hash).context("read", path)?;
             recordings.push(PlannedRecording { path: path.clone(), kind, bytes });
         }
         // Speed does not change what is written; everything else does.
@@ -80,9 +82,7 @@ impl ReplayPlan {
     }
 }
 
-fn add_fingerprint(path: &Path, hash: &mut Xxh3) -> std::io::Result<u64> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
+fn add_fingerprint(path: &Path, mut file: File, length: u64, hash: &mut Xxh3) -> std::io::Result<()> {
     hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
     hash.update(&length.to_le_bytes());
     let mut end = vec![0; FINGERPRINT as usize];
@@ -91,5 +91,5 @@ fn add_fingerprint(path: &Path, hash: &mut Xxh3) -> std::io::Result<u64> {
         let read = read_up_to(&mut file, &mut end)?;
         hash.update(&end[..read]);
     }
-    Ok(length)
+    Ok(())
 }

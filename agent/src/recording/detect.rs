@@ -1,6 +1,6 @@
 //! What a recording is, by its content and its name; strict, so that nothing is guessed.
 
-use std::{fs::File, path::Path};
+use std::path::Path;
 
 use rastro_format::Format;
 use rastro_model::{LogHeader, log_header};
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     AgentError,
     error::IoContext,
-    input::{Input, read_up_to},
+    input::{Input, open_file, read_up_to},
     line_blocks::LineBlocks,
 };
 
@@ -25,6 +25,10 @@ const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 /// How a capture begins: sysdig writes pcapng blocks.
 const SCAP_MAGIC: &[u8] = b"\x0a\x0d\x0d\x0a";
 
+/// Marks at the beginning of text that Windows programs have written.
+const MARKS: [(&[u8], &str); 3] =
+    [(b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16")];
+
 /// Says what the recording `path` is, or that nothing says it beyond doubt.
 ///
 /// Captures and archives are known by their first bytes; everything else by its first 64 lines, all of which must be of the kind. Lines
@@ -36,8 +40,17 @@ pub fn detect(path: &Path) -> Result<RecordingKind, AgentError> {
         return Ok(RecordingKind::LidDsArchive { format: format.text().to_owned() });
     }
     let mut blocks = LineBlocks::new(Input::open(path)?);
-    if blocks.peek_block().context("read", path)?.is_some_and(|block| block.starts_with(SCAP_MAGIC)) {
+    let beginning = blocks.peek_block().context("read", path)?.unwrap_or_default();
+    if beginning.starts_with(SCAP_MAGIC) {
         return Ok(RecordingKind::Scap);
+    }
+    if let Some((_, encoding)) = MARKS.iter().find(|(mark, _)| beginning.starts_with(mark)) {
+        return Err(AgentError::Recording {
+            path: path.to_owned(),
+            message: format!(
+                "it begins with the byte order mark of {encoding}: convert it to UTF-8 without one (`iconv`) and name that"
+            ),
+        });
     }
     let mut sample = Vec::new();
     while sample.len() < SAMPLE_LINES
@@ -90,7 +103,7 @@ pub fn detect(path: &Path) -> Result<RecordingKind, AgentError> {
 /// Whether the file is a zip archive.
 pub(super) fn is_archive(path: &Path) -> Result<bool, AgentError> {
     let mut magic = [0; ZIP_MAGIC.len()];
-    let mut file = File::open(path).context("open", path)?;
-    // A directory opens and does not read; what is wrong with it is said where it is opened as an input.
+    let (mut file, _) = open_file(path)?;
+    // What is wrong with a file that cannot be read is said where it is opened as an input.
     Ok(matches!(read_up_to(&mut file, &mut magic), Ok(read) if magic[..read] == *ZIP_MAGIC))
 }

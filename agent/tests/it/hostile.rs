@@ -40,6 +40,42 @@ fn a_line_that_looks_like_a_header_is_a_line() {
 }
 
 #[test]
+fn what_is_no_file_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.log");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let rocha = RecordingOptions { kind: Some(RecordingKind::named("rocha").unwrap()), ..Default::default() };
+    for path in [pipe.clone(), "/dev/zero".into()] {
+        for options in [RecordingOptions::default(), rocha.clone()] {
+            let error =
+                ReplayPlan::new(std::slice::from_ref(&path), options, Speed::Max).unwrap_err().to_string();
+            assert!(error.contains("write it to a file"), "{error}");
+        }
+    }
+    let error = detect(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("name the recordings in it"), "{error}");
+}
+
+#[test]
+fn text_with_a_byte_order_mark_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recording.log");
+    let line = "1 2022-03-31T18:13:16.977633722+0000 < wait select 0 0  res=0 \n";
+    let wide: Vec<u8> = line.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (text, encoding) in [
+        ([b"\xef\xbb\xbf", line.as_bytes()].concat(), "UTF-8"),
+        ([b"\xff\xfe", wide.as_slice()].concat(), "UTF-16"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let error = detect(&path).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("byte order mark of {encoding}")) && error.contains("iconv"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn a_header_cannot_lead_a_log_out_of_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     for id in ["../../escape", "/etc/passwd", "", "a/b", ".agent", "x\ny"] {
