@@ -13,7 +13,7 @@
 //! | `write`, `roll` | chunks: exactly once, in order, and into which index |
 //! | `read` | segments, in the order in which they were written |
 //! | `analysis`, `claims` | scores, alarms, and who analyses what |
-//! | `catalog` | datasets and their indices; what is removed when |
+//! | `catalog`, `retention` | datasets and their indices; what is removed when |
 //! | `notes` | profiles, labels, dead letters, rollups |
 //! | `checks` | what `rastro doctor` says of it |
 //!
@@ -38,6 +38,7 @@ mod migrate;
 mod notes;
 mod read;
 mod rejected;
+mod retention;
 mod roll;
 mod schema;
 mod search;
@@ -57,10 +58,10 @@ use elasticsearch::http::Method;
 use rastro_model::{Alarm, AlarmId, Position, Segment, SegmentId, StreamId, Tally};
 use serde_json::{Value, json};
 
+pub use crate::Migration;
 pub use checks::{Finding, Gravity};
 use client::{Body, Client, encode};
 pub use config::{ElasticConfig, Secret};
-pub use migrate::Migration;
 use schema::{Kind, Own};
 
 use crate::{

@@ -45,9 +45,9 @@ use tokio::{runtime::RuntimeFlavor, sync::Notify};
 
 use self::{failure::Failure, readers::Readers, writer::Writer};
 use crate::{
-    AlarmQuery, AnalysisBatch, ChunkOutput, Columns, DatasetSummary, DeadLetter, Label, Profile,
+    AlarmQuery, AnalysisBatch, ChunkOutput, Columns, DatasetSummary, DeadLetter, Label, Migration, Profile,
     ProfileSummary, Retention, RetentionReport, Roll, Rollup, ScoreQuery, Store, StoreError, StoredScores,
-    StoredSegment, WriteReport,
+    StoredSegment, WriteReport, retention::HeldWhat,
 };
 
 /// How often a waiting reader looks for segments that another process wrote.
@@ -112,6 +112,25 @@ impl EmbeddedStore {
         Self::with_readers(path, None, &EmbeddedConfig::default())
     }
 
+    /// Brings the tables of an older Rastro up to date. Returns what it did, or, with `is_trial`, what it would do. The same happens
+    /// whenever a store is opened for writing; what is stored stays as it is.
+    pub fn migrate(path: &Path, is_trial: bool) -> Result<Vec<Migration>, StoreError> {
+        let config = EmbeddedConfig::default();
+        let fail = |failure: Failure| failure.into_store_error(path);
+        let from = schema::version_of(path, config.busy_timeout).map_err(fail)?;
+        if from == schema::VERSION {
+            return Ok(Vec::new());
+        }
+        if !is_trial {
+            schema::open_writer(path, config.busy_timeout).map_err(fail)?;
+        }
+        Ok(vec![Migration {
+            what: format!("tables of `{}`", path.display()),
+            from: u64::try_from(from).ok().filter(|from| *from > 0),
+            to: schema::VERSION.unsigned_abs(),
+        }])
+    }
+
     fn with_readers(
         path: &Path,
         writer: Option<Writer>,
@@ -133,6 +152,24 @@ impl EmbeddedStore {
                 Ok(())
             })
             .await
+    }
+
+    /// Removes the dead letters that were stored in a time; returns how many.
+    async fn remove_dead_letters(&self, start_ns: i64, end_ns: i64) -> Result<u64, StoreError> {
+        let mut all = 0;
+        loop {
+            let some = move |transaction: &Transaction<'_>| {
+                retention::remove_dead_letters(transaction, start_ns, end_ns)
+            };
+            let removed = self.write(some).await?;
+            all += removed as u64;
+            if removed < retention::LETTERS_AT_ONCE {
+                break;
+            }
+        }
+        tracing::info!(dead_letters = all, "dead letters have reached the end of their time and are removed");
+        metrics::counter!("rastro_store_retired_dead_letters_total").increment(all);
+        Ok(all)
     }
 
     fn writer(&self) -> Result<&Writer, StoreError> {
@@ -218,20 +255,28 @@ impl Store for EmbeddedStore {
             return Ok(report);
         }
         let held = self.readers.read(|transaction| retention::held(transaction)).await?;
-        for index in policy.choose(held, now_ns()) {
-            // One after the other, so that the writer gets its turn in between.
-            let name = index.name.clone();
-            self.write(move |transaction| retention::remove(transaction, &name)).await?;
-            tracing::info!(
-                index = index.name,
-                bytes = index.bytes,
-                "an index has reached the end of its time and is removed"
-            );
-            report.bytes = report.bytes.saturating_add(index.bytes);
-            report.removed.push(index.name);
+        for one in policy.choose(held, now_ns()) {
+            match one.what {
+                HeldWhat::Index { name, .. } => {
+                    // One after the other, so that the writer gets its turn in between.
+                    let index = name.clone();
+                    self.write(move |transaction| retention::remove(transaction, &index)).await?;
+                    tracing::info!(
+                        index = name,
+                        bytes = one.bytes,
+                        "an index has reached the end of its time and is removed"
+                    );
+                    metrics::counter!("rastro_store_retired_indices_total").increment(1);
+                    report.removed.push(name);
+                }
+                HeldWhat::DeadLetters { start_ns } => {
+                    let removed = self.remove_dead_letters(start_ns, one.end_ns).await?;
+                    report.dead_letters = report.dead_letters.saturating_add(removed);
+                }
+            }
+            report.bytes = report.bytes.saturating_add(one.bytes);
         }
-        if !report.removed.is_empty() {
-            metrics::counter!("rastro_store_retired_indices_total").increment(report.removed.len() as u64);
+        if report != RetentionReport::default() {
             self.give_room_back().await?;
         }
         Ok(report)

@@ -9,6 +9,7 @@ pub mod elastic;
 pub mod embedded;
 mod frames;
 pub mod ledger;
+mod migration;
 mod retention;
 mod roll;
 
@@ -22,6 +23,7 @@ pub use document::{
     Profile, ProfileSummary, Rendered, RenderedKind, Rollup, ScoreQuery, StoredScores, StoredSegment,
     WriteReport,
 };
+pub use migration::Migration;
 pub use retention::{Retention, RetentionReport};
 pub use roll::Roll;
 

@@ -3,6 +3,9 @@
 //! Whole indices go, with everything that hangs on them (scores, rollups, documents of calls and windows, alarms), the oldest
 //! first. Age is that of an index's last call, so that a recording is as old as what it recorded. The newest index of a dataset
 //! always stays: it is the one that is being written, and what shows that the dataset exists.
+//!
+//! Refused lines and documents hang on no index. Those that were stored on one day go together, by the same rule; their age is that of
+//! the last of them, and no day of them has to stay.
 
 use std::time::Duration;
 
@@ -20,19 +23,38 @@ pub struct Retention {
 pub struct RetentionReport {
     /// Names of the dataset indices, the oldest first.
     pub removed: Vec<String>,
-    /// Bytes that they took.
+    /// Dead letters that went beside them, of all datasets.
+    pub dead_letters: u64,
+    /// Bytes that all of it took.
     pub bytes: u64,
 }
 
-/// An index that is there.
+/// Something that is there, and goes as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HeldIndex {
-    pub(crate) dataset: String,
-    pub(crate) name: String,
-    /// Time of its last call, nanoseconds since the epoch.
+pub(crate) struct Held {
+    pub(crate) what: HeldWhat,
+    /// Time of the last of it, nanoseconds since the epoch.
     pub(crate) end_ns: i64,
     /// What it takes with everything that hangs on it.
     pub(crate) bytes: u64,
+}
+
+/// What is there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum HeldWhat {
+    /// An index with everything that hangs on it; its time is that of its last call.
+    Index { dataset: String, name: String },
+    /// The dead letters that were stored between this time and the end, nanoseconds since the epoch.
+    DeadLetters { start_ns: i64 },
+}
+
+impl Held {
+    fn dataset(&self) -> Option<&str> {
+        match &self.what {
+            HeldWhat::Index { dataset, .. } => Some(dataset),
+            HeldWhat::DeadLetters { .. } => None,
+        }
+    }
 }
 
 impl Retention {
@@ -42,21 +64,24 @@ impl Retention {
     }
 
     /// Those of `held` that are to go, the oldest first.
-    pub(crate) fn choose(&self, mut held: Vec<HeldIndex>, now_ns: i64) -> Vec<HeldIndex> {
-        held.sort_by(|a, b| (a.end_ns, &a.name).cmp(&(b.end_ns, &b.name)));
-        let mut all_bytes: u64 = held.iter().map(|index| index.bytes).fold(0, u64::saturating_add);
+    pub(crate) fn choose(&self, mut held: Vec<Held>, now_ns: i64) -> Vec<Held> {
+        held.sort_by(|a, b| (a.end_ns, &a.what).cmp(&(b.end_ns, &b.what)));
+        let mut all_bytes: u64 = held.iter().map(|one| one.bytes).fold(0, u64::saturating_add);
         let oldest_ns =
             self.max_age.map(|age| now_ns.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)));
         let newest: Vec<bool> = (0..held.len())
-            .map(|place| held[place + 1..].iter().all(|later| later.dataset != held[place].dataset))
+            .map(|place| {
+                let dataset = held[place].dataset();
+                dataset.is_some() && held[place + 1..].iter().all(|later| later.dataset() != dataset)
+            })
             .collect();
         let mut going = Vec::new();
-        for (index, is_newest) in held.into_iter().zip(newest) {
-            let is_too_old = oldest_ns.is_some_and(|oldest| index.end_ns < oldest);
+        for (one, is_newest) in held.into_iter().zip(newest) {
+            let is_too_old = oldest_ns.is_some_and(|oldest| one.end_ns < oldest);
             let is_too_much = self.max_bytes.is_some_and(|most| all_bytes > most);
             if !is_newest && (is_too_old || is_too_much) {
-                all_bytes = all_bytes.saturating_sub(index.bytes);
-                going.push(index);
+                all_bytes = all_bytes.saturating_sub(one.bytes);
+                going.push(one);
             }
         }
         going
@@ -69,12 +94,30 @@ mod tests {
 
     use super::*;
 
-    fn held(dataset: &str, day: i64, bytes: u64) -> HeldIndex {
-        HeldIndex { dataset: dataset.into(), name: format!("{dataset}-{day}"), end_ns: day * 1_000, bytes }
+    fn held(dataset: &str, day: i64, bytes: u64) -> Held {
+        let what = HeldWhat::Index { dataset: dataset.into(), name: format!("{dataset}-{day}") };
+        Held { what, end_ns: day * 1_000, bytes }
     }
 
-    fn names(going: Vec<HeldIndex>) -> Vec<String> {
-        going.into_iter().map(|index| index.name).collect()
+    fn letters(day: i64, bytes: u64) -> Held {
+        Held { what: HeldWhat::DeadLetters { start_ns: day * 1_000 - 999 }, end_ns: day * 1_000, bytes }
+    }
+
+    fn names(going: Vec<Held>) -> Vec<String> {
+        let name = |held: Held| match held.what {
+            HeldWhat::Index { name, .. } => name,
+            HeldWhat::DeadLetters { .. } => format!("letters-{}", held.end_ns / 1_000),
+        };
+        going.into_iter().map(name).collect()
+    }
+
+    #[test]
+    fn dead_letters_go_by_the_same_rule_and_none_has_to_stay() {
+        let all = vec![held("a", 9, 1), letters(1, 10), held("a", 2, 1), letters(3, 10), letters(9, 10)];
+        let old = Retention { max_age: Some(Duration::from_micros(5)), max_bytes: None };
+        assert_eq!(names(old.choose(all.clone(), 10_000)), ["letters-1", "a-2", "letters-3"]);
+        let much = Retention { max_age: None, max_bytes: Some(0) };
+        assert_eq!(names(much.choose(all, 10_000)), ["letters-1", "a-2", "letters-3", "letters-9"]);
     }
 
     #[test]
@@ -97,26 +140,33 @@ mod tests {
     proptest! {
         #[test]
         fn what_goes_is_older_than_all_that_could_have_gone_instead(
-            all in prop::collection::vec((0..3_u8, 0..50_i64, 0..100_u64), 0..30),
+            all in prop::collection::vec((0..4_u8, 0..50_i64, 0..100_u64), 0..30),
             most in 0..1_000_u64,
         ) {
-            let all: Vec<HeldIndex> = all
+            let all: Vec<Held> = all
                 .into_iter()
                 .enumerate()
-                .map(|(number, (dataset, day, bytes))| HeldIndex {
-                    name: format!("{number:03}"),
-                    ..held(["a", "b", "c"][usize::from(dataset)], day, bytes)
+                .map(|(number, (dataset, day, bytes))| match ["a", "b", "c"].get(usize::from(dataset)) {
+                    Some(dataset) => {
+                        let what = HeldWhat::Index { dataset: (*dataset).into(), name: format!("{number:03}") };
+                        Held { what, ..held(dataset, day, bytes) }
+                    }
+                    None => Held {
+                        what: HeldWhat::DeadLetters { start_ns: number as i64 },
+                        ..letters(day, bytes)
+                    },
                 })
                 .collect();
             let going = Retention { max_age: None, max_bytes: Some(most) }.choose(all.clone(), 0);
-            let stays: Vec<&HeldIndex> = all.iter().filter(|index| !going.contains(index)).collect();
-            for index in &going {
-                prop_assert!(stays.iter().any(|other| other.dataset == index.dataset && other.end_ns >= index.end_ns));
+            let stays: Vec<&Held> = all.iter().filter(|one| !going.contains(one)).collect();
+            for one in going.iter().filter(|one| one.dataset().is_some()) {
+                prop_assert!(stays.iter().any(|other| other.dataset() == one.dataset() && other.end_ns >= one.end_ns));
             }
-            let left: u64 = stays.iter().map(|index| index.bytes).sum();
+            let left: u64 = stays.iter().map(|one| one.bytes).sum();
             // Either it fits, or only the newest index of each dataset is left.
-            let datasets = stays.iter().map(|index| &index.dataset).collect::<std::collections::BTreeSet<_>>();
-            prop_assert!(left <= most || datasets.len() == stays.len());
+            let datasets = stays.iter().map(|one| one.dataset()).collect::<std::collections::BTreeSet<_>>();
+            let only_newest = datasets.len() == stays.len() && !datasets.contains(&None);
+            prop_assert!(left <= most || only_newest);
             // Nothing goes in vain.
             if let Some(last) = going.last() {
                 prop_assert!(left + last.bytes > most);

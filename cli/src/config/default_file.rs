@@ -113,7 +113,8 @@ compress = false
 
 [store.retention]
 # Indices whose last call is older than max_age ("30days") are removed with everything that belongs to them, and the oldest ones
-# while all together are larger than max_size ("500 GiB"); never a dataset's newest. "" keeps everything.
+# while all together are larger than max_size ("500 GiB"); never a dataset's newest. Refused lines and documents (`rastro
+# dead-letters`) go by the same rule, day by day, as old as the day on which they were stored. "" keeps everything.
 max_age = ""
 max_size = ""
 

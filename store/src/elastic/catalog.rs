@@ -16,7 +16,7 @@ use super::{
     documents::{DatasetTally, StreamDocument},
     schema::{self, Kind, Own},
 };
-use crate::{DatasetSummary, IndexSummary, Retention, RetentionReport, StoreError, retention::HeldIndex};
+use crate::{DatasetSummary, IndexSummary, StoreError};
 
 /// Most indices, and containers of a page, that one aggregation tells of.
 const MAX_BUCKETS: usize = 10_000;
@@ -29,16 +29,16 @@ const MAX_CONFLICTS: usize = 16;
 
 /// An index of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Held {
-    dataset: String,
-    kind: Kind,
+pub(super) struct Held {
+    pub(super) dataset: String,
+    pub(super) kind: Kind,
     /// The dataset index that it is or belongs to.
-    dataset_index: String,
+    pub(super) dataset_index: String,
 }
 
 impl Inner {
     /// Every index of a dataset, of all kinds, by name.
-    async fn held_indices(&self) -> Result<BTreeMap<String, Held>, StoreError> {
+    pub(super) async fn held_indices(&self) -> Result<BTreeMap<String, Held>, StoreError> {
         let mut held = BTreeMap::new();
         for kind in Kind::ALL {
             let path = format!("/{}/_mapping", encode(&self.alias(kind)));
@@ -132,7 +132,7 @@ impl Inner {
     }
 
     /// What the segments of every index come to, by index.
-    async fn index_summaries(&self) -> Result<BTreeMap<String, IndexSummary>, StoreError> {
+    pub(super) async fn index_summaries(&self) -> Result<BTreeMap<String, IndexSummary>, StoreError> {
         let alias = self.alias(Kind::Segments);
         self.client.refresh(&alias).await?;
         let everything = json!({ "match_all": {} });
@@ -307,7 +307,7 @@ impl Inner {
     }
 
     /// Removes whole indices, whose names are known to be Rastro's.
-    async fn delete_indices(&self, names: &[String]) -> Result<(), StoreError> {
+    pub(super) async fn delete_indices(&self, names: &[String]) -> Result<(), StoreError> {
         for names in names.chunks(NAMES_AT_ONCE) {
             let list = names.iter().map(|name| encode(name)).collect::<Vec<_>>().join(",");
             let query = [("ignore_unavailable", "true")];
@@ -320,7 +320,10 @@ impl Inner {
     }
 
     /// Removes what Rastro's own indices hold about dataset indices: places, claims, alarms, assignments.
-    async fn delete_what_hangs_on(&self, dataset_indices: &BTreeSet<String>) -> Result<(), StoreError> {
+    pub(super) async fn delete_what_hangs_on(
+        &self,
+        dataset_indices: &BTreeSet<String>,
+    ) -> Result<(), StoreError> {
         let indices: Vec<&String> = dataset_indices.iter().collect();
         for names in indices.chunks(MAX_BUCKETS) {
             for (own, field) in [
@@ -335,54 +338,8 @@ impl Inner {
         Ok(())
     }
 
-    pub(super) async fn retain(&self, policy: &Retention) -> Result<RetentionReport, StoreError> {
-        let mut report = RetentionReport::default();
-        if policy.keeps_everything() {
-            return Ok(report);
-        }
-        let held = self.held_indices().await?;
-        let sizes = self.sizes().await?;
-        let ends = self.index_summaries().await?;
-        let mut candidates: BTreeMap<&str, HeldIndex> = BTreeMap::new();
-        for (name, of) in &held {
-            if let (Kind::Segments, Some(summary)) = (of.kind, ends.get(name)) {
-                let candidate = HeldIndex {
-                    dataset: of.dataset.clone(),
-                    name: name.clone(),
-                    end_ns: summary.end_ns,
-                    bytes: 0,
-                };
-                candidates.insert(name, candidate);
-            }
-        }
-        for (name, of) in &held {
-            if let Some(candidate) = candidates.get_mut(of.dataset_index.as_str()) {
-                candidate.bytes = candidate.bytes.saturating_add(sizes.get(name).copied().unwrap_or(0));
-            }
-        }
-        let now_ns = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
-        for index in policy.choose(candidates.into_values().collect(), now_ns) {
-            let names: Vec<String> = held
-                .iter()
-                .filter(|(_, held)| held.dataset_index == index.name)
-                .map(|(name, _)| name.clone())
-                .collect();
-            self.delete_indices(&names).await?;
-            self.delete_what_hangs_on(&BTreeSet::from([index.name.clone()])).await?;
-            tracing::info!(
-                index = index.name,
-                bytes = index.bytes,
-                "an index has reached the end of its time and is removed"
-            );
-            metrics::counter!("rastro_store_retired_indices_total").increment(1);
-            report.bytes = report.bytes.saturating_add(index.bytes);
-            report.removed.push(index.name);
-        }
-        Ok(report)
-    }
-
     /// Bytes on disk by index, all copies together.
-    async fn sizes(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+    pub(super) async fn sizes(&self) -> Result<BTreeMap<String, u64>, StoreError> {
         let mut names = vec![format!("{}-*", self.config.prefix)];
         names.extend(Kind::ALL.map(|kind| self.alias(kind)));
         let query = [

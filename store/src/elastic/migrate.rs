@@ -14,18 +14,7 @@ use super::{
     config::ElasticConfig,
     schema::{self, Kind, Own},
 };
-use crate::StoreError;
-
-/// One thing that was brought up to date, or would be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Migration {
-    /// `index` or `template`, with its name.
-    pub what: String,
-    /// The version that it had; `None` if it was not there.
-    pub from: Option<u64>,
-    /// The version that it has now.
-    pub to: u64,
-}
+use crate::{Migration, StoreError};
 
 /// What an index or a template says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

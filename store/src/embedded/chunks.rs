@@ -8,7 +8,7 @@ use std::sync::{
 use rastro_model::{Container, Gap, GapReason, Position, Segment, SegmentId, StreamId, Tally};
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::{failure::Failure, names::Names};
+use super::{failure::Failure, names::Names, now_ns};
 use crate::{
     ChunkOutput, DeadLetter, Roll, Rollup, StoreError, WriteReport,
     columns::{self, Blobs},
@@ -462,8 +462,8 @@ fn insert_dead_letter(
 ) -> Result<(), Failure> {
     transaction
         .prepare_cached(
-            "INSERT INTO dead_letters (dataset, stream, line, generation, byte_offset, reason, text)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO dead_letters (dataset, stream, line, generation, byte_offset, reason, text, ingested_ns)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             dataset,
@@ -473,6 +473,7 @@ fn insert_dead_letter(
             letter.position.offset,
             letter.reason,
             letter.text,
+            now_ns(),
         ])?;
     Ok(())
 }

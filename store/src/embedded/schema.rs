@@ -1,14 +1,15 @@
 //! The file: how it is opened, which version of the tables it has, and the tables.
 
-use std::{path::Path, time::Duration};
+use std::{cmp::Ordering, path::Path, time::Duration};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::failure::Failure;
 use crate::StoreError;
 
-/// Version of the tables, kept in SQLite's `user_version`.
-pub(super) const VERSION: i64 = 1;
+/// Version of the tables, kept in SQLite's `user_version`. Older ones are brought up to date when a store is opened for writing, see
+/// [`upgrade`].
+pub(super) const VERSION: i64 = 2;
 
 /// Says which file is ours: "rsto", kept in SQLite's `application_id`.
 const APPLICATION_ID: i64 = 0x7273_746f;
@@ -102,9 +103,11 @@ const TABLES: &str = "
         generation INTEGER NOT NULL,
         byte_offset INTEGER NOT NULL,
         reason TEXT NOT NULL,
-        text BLOB NOT NULL
+        text BLOB NOT NULL,
+        ingested_ns INTEGER NOT NULL
     );
     CREATE INDEX dead_letters_by_dataset ON dead_letters (dataset);
+    CREATE INDEX dead_letters_by_time ON dead_letters (ingested_ns);
     CREATE TABLE labels (
         id INTEGER PRIMARY KEY,
         dataset INTEGER NOT NULL,
@@ -172,17 +175,45 @@ pub(super) fn open_writer(path: &Path, busy_timeout: Duration) -> Result<Connect
         "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
          PRAGMA journal_size_limit = 16777216; PRAGMA foreign_keys = OFF;",
     )?;
-    if version(&connection)? == 0 {
+    if version(&connection)? < VERSION {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Another process may have been first.
-        if version(&transaction)? == 0 {
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
+        match version(&transaction)? {
+            0 => {
+                transaction.execute_batch(TABLES)?;
+                transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+                transaction.pragma_update(None, "user_version", VERSION)?;
+            }
+            older => {
+                upgrade(&transaction, older)?;
+                tracing::info!(from = older, to = VERSION, store = %path.display(), "brought the tables up to date");
+            }
         }
         transaction.commit()?;
     }
     Ok(connection)
+}
+
+/// Brings older tables up to date, step by step.
+fn upgrade(transaction: &Transaction<'_>, from: i64) -> rusqlite::Result<()> {
+    if from < 2 {
+        // 2: when a dead letter was stored, by which it goes one day. Of those that are there nobody knows it: they begin to age now.
+        transaction.execute_batch(
+            "ALTER TABLE dead_letters ADD COLUMN ingested_ns INTEGER NOT NULL DEFAULT 0;
+             CREATE INDEX dead_letters_by_time ON dead_letters (ingested_ns);",
+        )?;
+        transaction.execute("UPDATE dead_letters SET ingested_ns = ?", [super::now_ns()])?;
+    }
+    transaction.pragma_update(None, "user_version", VERSION)
+}
+
+/// The version of the tables in the file; 0 if there are none yet.
+pub(super) fn version_of(path: &Path, busy_timeout: Duration) -> Result<i64, Failure> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    prepare(&connection, busy_timeout)?;
+    check_version(&connection, path, true)?;
+    Ok(version(&connection)?)
 }
 
 /// Opens the file for reading.
@@ -205,15 +236,15 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// The file must be ours, or empty and about to become ours.
-fn check_version(connection: &Connection, path: &Path, may_be_new: bool) -> Result<(), Failure> {
+/// The file must be ours and of this version; with `may_change` also older, or empty and about to become ours.
+fn check_version(connection: &Connection, path: &Path, may_change: bool) -> Result<(), Failure> {
     let refuse =
         |message: String| Failure::from(StoreError::File { path: path.display().to_string(), message });
     let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let version = version(connection)?;
     if application == 0 && version == 0 {
         let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        if tables == 0 && may_be_new {
+        if tables == 0 && may_change {
             return Ok(());
         }
         if tables == 0 {
@@ -227,10 +258,17 @@ fn check_version(connection: &Connection, path: &Path, may_be_new: bool) -> Resu
             "it is an SQLite file of another program, not a Rastro store; give another path".into(),
         ));
     }
-    if version != VERSION {
-        return Err(refuse(format!(
+    match version.cmp(&VERSION) {
+        Ordering::Greater => Err(refuse(format!(
             "its tables have version {version}, this Rastro knows version {VERSION}; use the Rastro that wrote it, or a later one"
-        )));
+        ))),
+        Ordering::Less if version < 1 => Err(refuse(
+            "its tables bear no version, so its beginning is damaged; restore it from a copy, or move it away to begin with an empty store"
+                .into(),
+        )),
+        Ordering::Less if !may_change => Err(refuse(format!(
+            "its tables have version {version}, this Rastro needs version {VERSION}; `rastro migrate` brings them up to date"
+        ))),
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -4,15 +4,16 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use rastro_store::{
-    Columns, Store, StoreError,
+    Columns, Retention, RetentionReport, Store, StoreError,
     embedded::{EmbeddedConfig, EmbeddedStore},
 };
 use rusqlite::Connection;
 
-use crate::{INDEX, chunk, open, segment, store_path};
+use crate::{INDEX, chunk, dead_letter, open, segment, store_path};
 
 /// A small file system of its own, or, where this user may not mount one, a folder.
 struct SmallDisk {
@@ -99,7 +100,7 @@ async fn a_full_disk_loses_nothing_and_writing_goes_on_once_there_is_room() {
 async fn a_store_at_its_bound_of_pages_loses_nothing_either() {
     let folder = tempfile::tempdir().unwrap();
     let path = store_path(folder.path());
-    let config = EmbeddedConfig { max_pages: Some(90), ..EmbeddedConfig::default() };
+    let config = EmbeddedConfig { max_pages: Some(91), ..EmbeddedConfig::default() };
     fill_and_go_on(&path, &config, || Some(open(folder.path()))).await;
 }
 
@@ -197,11 +198,84 @@ fn a_store_of_a_later_version_is_refused_with_what_to_do() {
     drop(open(directory.path()));
     let path = store_path(directory.path());
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    for error in [EmbeddedStore::open(&path).unwrap_err(), EmbeddedStore::open_read_only(&path).unwrap_err()]
-    {
+    for error in [
+        EmbeddedStore::open(&path).unwrap_err(),
+        EmbeddedStore::open_read_only(&path).unwrap_err(),
+        EmbeddedStore::migrate(&path, false).unwrap_err(),
+    ] {
         let text = error.to_string();
         assert!(text.contains("version 99") && text.contains("use the Rastro that wrote it"), "{text}");
     }
+}
+
+/// A store as the first version of the tables had it, with a dead letter.
+async fn of_the_first_version(directory: &Path) -> PathBuf {
+    let store = open(directory);
+    let mut chunk = chunk(1, 0, 10);
+    chunk.dead_letters = vec![dead_letter(3)];
+    store.write_chunks(&[chunk]).await.unwrap();
+    drop(store);
+    let path = store_path(directory);
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch(
+            "DROP INDEX dead_letters_by_time; ALTER TABLE dead_letters DROP COLUMN ingested_ns; PRAGMA user_version = 1;",
+        )
+        .unwrap();
+    path
+}
+
+async fn assert_is_up_to_date(path: &Path) {
+    assert_eq!(EmbeddedStore::migrate(path, false).unwrap(), []);
+    let store = EmbeddedStore::open_read_only(path).unwrap();
+    assert_eq!(store.dead_letters("shop", 10).await.unwrap(), [dead_letter(3)]);
+    assert_eq!(store.segment(segment(1, 0, 10).id).await.unwrap(), segment(1, 0, 10));
+}
+
+#[tokio::test]
+async fn a_store_of_an_earlier_version_is_migrated_with_all_that_is_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = of_the_first_version(directory.path()).await;
+    let error = EmbeddedStore::open_read_only(&path).unwrap_err().to_string();
+    assert!(error.contains("version 1") && error.contains("`rastro migrate`"), "{error}");
+    let planned = EmbeddedStore::migrate(&path, true).unwrap();
+    assert!(EmbeddedStore::open_read_only(&path).is_err(), "a trial changes nothing");
+    assert_eq!(EmbeddedStore::migrate(&path, false).unwrap(), planned);
+    assert_eq!((planned.len(), planned[0].from), (1, Some(1)));
+    assert_is_up_to_date(&path).await;
+    // What is there begins to age with the migration.
+    let store = open(directory.path());
+    let an_hour = Retention { max_age: Some(Duration::from_hours(1)), max_bytes: None };
+    assert_eq!(store.retain(&an_hour).await.unwrap(), RetentionReport::default());
+}
+
+#[tokio::test]
+async fn who_writes_to_a_store_of_an_earlier_version_migrates_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = of_the_first_version(directory.path()).await;
+    let store = open(directory.path());
+    assert_eq!(store.write_chunks(&[chunk(1, 10, 20)]).await.unwrap().written, 1);
+    assert_is_up_to_date(&path).await;
+}
+
+#[tokio::test]
+async fn a_segment_in_a_later_form_is_named_and_says_to_upgrade() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = filled(directory.path()).await;
+    let connection = Connection::open(&path).unwrap();
+    let read = "SELECT place, sequence FROM segments LIMIT 1 OFFSET 1";
+    let (place, mut blob): (i64, Vec<u8>) =
+        connection.query_row(read, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    blob[0] += 1;
+    let body = blob.len() - 4;
+    let checksum = (xxhash_rust::xxh3::xxh3_64(&blob[..body]) as u32).to_le_bytes();
+    blob.truncate(body);
+    blob.extend_from_slice(&checksum);
+    connection.execute("UPDATE segments SET sequence = ? WHERE place = ?", (blob, place)).unwrap();
+    let store = open(directory.path());
+    let error = store.segments(INDEX, 0, usize::MAX, Columns::Sequence).await.unwrap_err().to_string();
+    assert!(error.contains(&segment(1, 5_000, 5_001).id.to_string()), "{error}");
+    assert!(error.contains("has form 2") && error.contains("upgrade"), "{error}");
 }
 
 #[test]

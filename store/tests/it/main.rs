@@ -24,7 +24,7 @@ use rastro_model::{
     CallKind, Calls, Category, Container, Detail, Position, Segment, SegmentId, StreamId, Tally, Thread,
     segment::flag,
 };
-use rastro_store::{ChunkOutput, Rollup, embedded::EmbeddedStore};
+use rastro_store::{ChunkOutput, DeadLetter, Rollup, embedded::EmbeddedStore};
 
 const DAY: i64 = 1_648_684_800_000_000_000;
 const INDEX: &str = "shop-2022.03.31";
@@ -83,6 +83,17 @@ fn segment_of(dataset: &str, stream: u64, from: u64, to: u64) -> Segment {
         calls,
         unfinished: Vec::new(),
         details: vec![Detail { call: 0, arguments: "fd=3(<f>/etc/passwd)".into() }],
+    }
+}
+
+/// A line of stream 1 that was no event.
+fn dead_letter(line: u64) -> DeadLetter {
+    DeadLetter {
+        stream: StreamId(1),
+        line,
+        position: Position::new(0, line * 10),
+        reason: "it has no time".into(),
+        text: b"no event \xff".to_vec(),
     }
 }
 

@@ -2,16 +2,18 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rastro_store::{ChunkOutput, Columns, Retention, RetentionReport, Roll, StoreError};
+use rastro_store::{ChunkOutput, Columns, Retention, RetentionReport, Roll, Store as _, StoreError};
 
 use crate::{
-    DAY,
+    DAY, dead_letter,
     home::{Home, in_both_homes},
+    open, store_path,
 };
 
 in_both_homes!(
     a_dataset_goes_on_in_its_next_index_once_one_holds_enough_calls,
     old_indices_go_as_wholes_and_what_is_known_of_their_streams_stays,
+    dead_letters_go_by_the_same_rule_and_do_not_come_again,
 );
 
 /// A chunk as a transformer makes it that leaves the index to the store.
@@ -91,4 +93,54 @@ async fn old_indices_go_as_wholes_and_what_is_known_of_their_streams_stays(home:
     assert_eq!(store.retain(&policy).await.unwrap().removed, [home.named("shop-2022.03.03")]);
     assert!(store.retain(&policy).await.unwrap().removed.is_empty());
     assert_eq!(store.datasets().await.unwrap()[0].indices[0].name, home.named("shop-2022.03.04"));
+}
+
+async fn dead_letters_go_by_the_same_rule_and_do_not_come_again(home: &Home) {
+    let store = home.open().await;
+    let with_letters = |from: u64| {
+        let mut chunk = home.chunk(1, from, from + 10);
+        chunk.dead_letters = (from..from + 3).map(dead_letter).collect();
+        chunk
+    };
+    store.write_chunks(&[with_letters(0)]).await.unwrap();
+    let an_hour = Retention { max_age: Some(Duration::from_hours(1)), max_bytes: None };
+    assert_eq!(store.retain(&an_hour).await.unwrap(), RetentionReport::default());
+    assert_eq!(store.dead_letters(&home.dataset(), 10).await.unwrap().len(), 3);
+
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let a_moment = Retention { max_age: Some(Duration::from_millis(20)), max_bytes: None };
+    let report = store.retain(&a_moment).await.unwrap();
+    // The index is far older, and stays because it is the newest.
+    assert_eq!((report.dead_letters, report.removed.len()), (3, 0), "{report:?}");
+    assert!(report.bytes > 0, "{report:?}");
+    assert_eq!(store.write_chunks(&[with_letters(0)]).await.unwrap().duplicates, 1);
+    assert_eq!(store.dead_letters(&home.dataset(), 10).await.unwrap(), []);
+    assert_eq!(store.datasets().await.unwrap()[0].indices.len(), 1);
+
+    store.write_chunks(&[with_letters(10)]).await.unwrap();
+    let nearly_nothing = Retention { max_age: None, max_bytes: Some(1) };
+    let report = store.retain(&nearly_nothing).await.unwrap();
+    assert_eq!((report.dead_letters, report.removed.len()), (3, 0), "{report:?}");
+    assert_eq!(store.dead_letters(&home.dataset(), 10).await.unwrap(), []);
+    assert_eq!(store.retain(&nearly_nothing).await.unwrap(), RetentionReport::default());
+}
+
+#[tokio::test]
+async fn of_many_dead_letters_those_of_old_days_go_and_the_others_stay() {
+    const DAY_NS: i64 = 86_400_000_000_000;
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let mut chunk = crate::chunk(1, 0, 10);
+    chunk.dead_letters = (0..25_000).map(dead_letter).collect();
+    store.write_chunks(&[chunk]).await.unwrap();
+    // As if every ten thousand of them had been stored on a day of their own, the last ones today.
+    rusqlite::Connection::open(store_path(directory.path()))
+        .unwrap()
+        .execute("UPDATE dead_letters SET ingested_ns = ingested_ns - (2 - line / 10000) * ?", [DAY_NS])
+        .unwrap();
+    let policy = Retention { max_age: Some(Duration::from_hours(12)), max_bytes: None };
+    let report = store.retain(&policy).await.unwrap();
+    assert_eq!(report.dead_letters, 20_000);
+    let left = store.dead_letters("shop", usize::MAX).await.unwrap();
+    assert_eq!((left.len(), left[0].line), (5_000, 20_000));
 }
