@@ -79,9 +79,79 @@ pub(super) fn is_wanted(container: &Container, wanted: Option<&str>) -> bool {
     wanted.is_none_or(|wanted| container.id == wanted || container.name.as_deref() == Some(wanted))
 }
 
-/// Whether a segment lies inside a time span, nanoseconds since the epoch, the end excluded.
-pub(super) fn is_within(segment: &Segment, from_ns: Option<i64>, to_ns: Option<i64>) -> bool {
-    let times = &segment.calls.time_ns;
-    let (Some(&first), Some(&last)) = (times.first(), times.last()) else { return true };
-    from_ns.is_none_or(|from| first >= from) && to_ns.is_none_or(|to| last < to)
+/// The calls of a segment inside a time span, nanoseconds since the epoch, the end excluded; `None` if there are none.
+pub(super) fn within(mut segment: Segment, from_ns: Option<i64>, to_ns: Option<i64>) -> Option<Segment> {
+    let is_inside = |&time: &i64| from_ns.is_none_or(|from| time >= from) && to_ns.is_none_or(|to| time < to);
+    let kept: Vec<bool> = segment.calls.time_ns.iter().map(is_inside).collect();
+    if kept.iter().all(|&kept| kept) {
+        return Some(segment);
+    }
+    if !kept.contains(&true) {
+        return None;
+    }
+    let calls = &mut segment.calls;
+    retain(&mut calls.kind, &kept);
+    retain(&mut calls.thread, &kept);
+    retain(&mut calls.number, &kept);
+    retain(&mut calls.time_ns, &kept);
+    retain(&mut calls.latency_ns, &kept);
+    retain(&mut calls.result, &kept);
+    retain(&mut calls.argc, &kept);
+    retain(&mut calls.args_length, &kept);
+    retain(&mut calls.flags, &kept);
+    let is_kept = |call: u32| kept.get(call as usize).is_some_and(|&kept| kept);
+    segment.details.retain(|detail| is_kept(detail.call));
+    for detail in &mut segment.details {
+        detail.call = kept[..detail.call as usize].iter().map(|&kept| u32::from(kept)).sum();
+    }
+    Some(segment)
+}
+
+/// Keeps the places of a column that `kept` names. A column that was not read has none.
+fn retain<T>(column: &mut Vec<T>, kept: &[bool]) {
+    let mut kept = kept.iter();
+    column.retain(|_| kept.next().is_some_and(|&kept| kept));
+}
+
+#[cfg(test)]
+mod tests {
+    use rastro_model::{CallKind, Calls, Category, Detail, Position, SegmentId, StreamId, Tally, Thread};
+
+    use super::*;
+
+    #[test]
+    fn a_span_takes_the_calls_inside_it_out_of_the_middle_of_a_segment() {
+        let kind = |name: &str| CallKind { name: name.to_owned(), category: Category::File };
+        let detail = |call: u32| Detail { call, arguments: call.to_string() };
+        let segment = Segment {
+            id: SegmentId { stream: StreamId(1), start: Position::START, part: 0 },
+            dataset: "web".to_owned(),
+            index: "web-1".to_owned(),
+            node: "n".to_owned(),
+            architecture: "x86_64".to_owned(),
+            container: Container::default(),
+            end: Position::new(0, 1),
+            gap: None,
+            read_ns: 0,
+            tally: Tally::default(),
+            calls: Calls {
+                kinds: vec![kind("read"), kind("write")],
+                threads: vec![Thread { id: None, process: None, process_name: None }],
+                kind: vec![0, 1, 0, 1],
+                thread: vec![0; 4],
+                time_ns: vec![10, 20, 30, 40],
+                // As it comes from a page of sequences: what was not asked for is not there.
+                ..Calls::default()
+            },
+            unfinished: Vec::new(),
+            details: vec![detail(0), detail(2), detail(3)],
+        };
+        let middle = within(segment.clone(), Some(20), Some(40)).unwrap();
+        assert_eq!((middle.calls.kind, middle.calls.time_ns), (vec![1, 0], vec![20, 30]));
+        assert_eq!(middle.details, [Detail { call: 1, arguments: "2".to_owned() }]);
+        assert_eq!(middle.calls.flags.len(), 0);
+        assert_eq!(within(segment.clone(), None, None).as_ref(), Some(&segment));
+        assert_eq!(within(segment.clone(), Some(41), None), None);
+        assert_eq!(within(segment, None, Some(10)), None);
+    }
 }

@@ -5,7 +5,7 @@ mod find;
 mod findings;
 mod page;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use rastro_model::{Alarm, ProfileRef, Reason};
 use rastro_store::{ScoreQuery, Store, StoredScores};
@@ -22,7 +22,8 @@ use findings::Finding;
 pub(super) async fn explain(context: &Context, arguments: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let store = context.store_to_read().await?;
     let alarm = find::alarm(store.as_ref(), &arguments.alarm).await?;
-    let explanation = Explanation::gather(store.as_ref(), alarm, arguments.context).await?;
+    let is_followed_here = has_log(&context.config.log_dir(), &alarm.container.id);
+    let explanation = Explanation::gather(store.as_ref(), alarm, arguments.context, is_followed_here).await?;
     if arguments.json {
         output::json(&explanation)?;
     } else {
@@ -84,7 +85,12 @@ struct Step {
 }
 
 impl Explanation {
-    async fn gather(store: &dyn Store, alarm: Alarm, around: usize) -> anyhow::Result<Self> {
+    async fn gather(
+        store: &dyn Store,
+        alarm: Alarm,
+        around: usize,
+        is_followed_here: bool,
+    ) -> anyhow::Result<Self> {
         let (segment_id, first_call) = alarm.first;
         let first_scores = scores(store, &alarm, segment_id).await?;
         let first_frame = frame_scores(&first_scores, first_call);
@@ -126,7 +132,7 @@ impl Explanation {
             reasons: sentences.collect(),
             context,
             context_missing,
-            next: next_steps(&alarm),
+            next: next_steps(&alarm, is_followed_here),
             alarm,
         })
     }
@@ -169,17 +175,21 @@ fn frame_scores(scores: &[StoredScores], first_call: u32) -> Vec<ModelScore> {
     scores.iter().filter_map(of_frame).collect()
 }
 
+/// Whether the container is being followed on this machine: a recording that was replayed has no log file.
+fn has_log(log_dir: &Path, container: &str) -> bool {
+    log_dir.join(format!("{container}.log")).is_file()
+}
+
 /// What an analyst can do now. Names that a container may have chosen are quoted for the shell.
-fn next_steps(alarm: &Alarm) -> Vec<Step> {
+fn next_steps(alarm: &Alarm, is_followed_here: bool) -> Vec<Step> {
     let step = |command: String, purpose: &str| Step { command, purpose: purpose.to_owned() };
     let container = quoted(&alarm.container.id);
     let dataset = quoted(&alarm.dataset);
     let profile = quoted(&alarm.profile.name);
     // The end of a span is exclusive.
     let (from, to) = (text::rfc3339(alarm.start_ns), text::rfc3339(alarm.end_ns.saturating_add(1)));
-    vec![
+    let mut steps = vec![
         step(format!("rastro alarms --container {container}"), "what else this container did"),
-        step(format!("rastro tail {container}"), "what it does now"),
         step(
             format!("rastro score {} --top 10", quoted(&alarm.index)),
             "the most anomalous frames around, scored again",
@@ -187,11 +197,16 @@ fn next_steps(alarm: &Alarm) -> Vec<Step> {
         step(format!("rastro profile show {profile}@{}", alarm.profile.version), "what is known as normal"),
         step(
             format!(
-                "rastro train {dataset} --add --profile {profile} --container {container} --from {from} --to {to}"
+                "rastro train {dataset} --add --profile {profile} --container {container} --from {from} --to {to} \
+                 --include-alarms"
             ),
             "if this was normal: teach it to the profile",
         ),
-    ]
+    ];
+    if is_followed_here {
+        steps.insert(1, step(format!("rastro tail {container}"), "what it does now"));
+    }
+    steps
 }
 
 /// A word for the shell, harmless on a terminal.

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::{
     Context,
-    analyzer_input::{columns_of, is_wanted, is_within, pages, targets},
+    analyzer_input::{columns_of, is_wanted, pages, targets, within},
     profile::to_store,
 };
 use crate::{
@@ -73,13 +73,11 @@ pub(super) async fn train(context: &Context, arguments: &TrainArgs) -> anyhow::R
         let mut pages = pages(&store, &target.index.name, columns);
         while let Some(page) = pages.recv().await {
             for stored in page? {
-                let segment = &stored.segment;
-                bar.inc(segment.calls.len() as u64);
-                if !is_wanted(&segment.container, arguments.container.as_deref())
-                    || !is_within(segment, from_ns, to_ns)
-                {
+                bar.inc(stored.segment.calls.len() as u64);
+                if !is_wanted(&stored.segment.container, arguments.container.as_deref()) {
                     continue;
                 }
+                let Some(segment) = &within(stored.segment, from_ns, to_ns) else { continue };
                 let name = arguments.profile.as_deref().unwrap_or_else(|| workload_name(segment));
                 if alarmed.holds(segment) {
                     *left_out.entry(name.to_owned()).or_default() += segment.calls.len() as u64;

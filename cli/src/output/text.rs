@@ -15,6 +15,11 @@ pub(crate) fn count(value: u64) -> String {
     text
 }
 
+/// A count and what is counted: `1 alarm`, `2 alarms`.
+pub(crate) fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// A time in UTC to the millisecond; `-` where unknown.
 pub(crate) fn time(ns: i64) -> String {
     if ns <= 0 {
@@ -48,6 +53,10 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(999), "999");
         assert_eq!(count(93_291_758), "93,291,758");
+        assert_eq!(
+            [counted(0, "alarm"), counted(1, "alarm"), counted(1000, "alarm")],
+            ["0 alarms", "1 alarm", "1,000 alarms"]
+        );
         assert_eq!(time(1_648_750_396_977_633_722), "2022-03-31 18:13:16.977");
         assert_eq!(printable("a\x1b[2Jb\n"), "a.[2Jb.");
         assert_eq!(printable("a\u{202e}b"), "a.b");

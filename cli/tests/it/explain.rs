@@ -33,6 +33,12 @@ fn an_attack_is_explained_from_its_first_unseen_sequence_to_the_next_command() {
     let thread = &document["first"]["thread"];
     assert!(document["context"].as_array().unwrap().iter().all(|call| call["thread"] == *thread));
 
+    // What it says to do next can be done as it stands.
+    for step in document["next"].as_array().unwrap() {
+        let command = step["command"].as_str().unwrap();
+        let arguments: Vec<&str> = command.split(' ').skip(1).collect();
+        rastro.text(&arguments);
+    }
     let id = document["alarm"]["id"].as_str().unwrap();
     let by_prefix = rastro.json(&["explain", &id[..8], "--json"]);
     assert_eq!(by_prefix["alarm"]["id"], document["alarm"]["id"]);

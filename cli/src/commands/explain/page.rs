@@ -53,7 +53,7 @@ fn head(explanation: &Explanation, lines: &mut Vec<String>) {
             "{} to {} UTC, {}",
             text::time(alarm.start_ns),
             text::time(alarm.end_ns),
-            counted(alarm.frames, "alarming frame")
+            text::counted(alarm.frames.into(), "alarming frame")
         ),
     );
     fact(
@@ -124,7 +124,9 @@ fn finding(finding: &Finding, colours: bool, lines: &mut Vec<String>) {
         lines.push(if colours && differs { line.red().to_string() } else { line });
     }
     lines.push(match finding.distance {
-        Some(distance) => format!("  the nearest known one differs in {}", counted(distance, "place")),
+        Some(distance) => {
+            format!("  the nearest known one differs in {}", text::counted(distance.into(), "place"))
+        }
         None => "  nothing like it is known".to_owned(),
     });
 }
@@ -150,10 +152,6 @@ fn context_line(call: &ContextCall, colours: bool) -> String {
         text::printable(&call.name),
     );
     if colours && call.unusual { line.red().to_string() } else { line }
-}
-
-fn counted(count: u32, what: &str) -> String {
-    format!("{} {what}{}", text::count(count.into()), if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -247,7 +245,7 @@ mod tests {
                 .collect(),
             context: vec![call("read", false), call("execve", true)],
             context_missing: None,
-            next: next_steps(&alarm),
+            next: next_steps(&alarm, true),
             alarm,
         }
     }
