@@ -73,6 +73,11 @@ impl Context {
     pub(crate) async fn store_to_write(&self) -> anyhow::Result<Arc<dyn Store>> {
         store::open(&self.config, &self.data_dir, Access::Change).await
     }
+
+    /// The same where nothing need be stored yet.
+    pub(crate) async fn store_to_make(&self) -> anyhow::Result<Arc<dyn Store>> {
+        store::open(&self.config, &self.data_dir, Access::Make).await
+    }
 }
 
 /// Does what the command line says.

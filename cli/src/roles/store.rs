@@ -22,6 +22,8 @@ pub(crate) enum Access {
     Read,
     /// To change something of what is there, such as profiles and scores. Works beside roles that run.
     Change,
+    /// To change something that may be the first thing in it: it is made if it is not there.
+    Make,
     /// To fill it, as a role: it is made if it is not there, and a server that does not answer is waited for.
     Fill,
 }
@@ -37,7 +39,7 @@ pub(crate) async fn open(
     }
     let connect = async || ElasticStore::connect(elastic_config(config)).await;
     let store = match access {
-        Access::Read | Access::Change => connect().await?,
+        Access::Read | Access::Change | Access::Make => connect().await?,
         Access::Fill => patiently("elasticsearch", connect, StoreError::is_transient).await?,
     };
     Ok(Arc::new(store))
@@ -45,7 +47,10 @@ pub(crate) async fn open(
 
 async fn embedded(config: &Config, data_dir: DataDir, access: Access) -> anyhow::Result<Arc<dyn Store>> {
     let path = data_dir.store();
-    if access != Access::Fill
+    if access == Access::Make {
+        data_dir.create()?;
+    }
+    if matches!(access, Access::Read | Access::Change)
         && !path.try_exists().with_context(|| format!("cannot look for `{}`", path.display()))?
     {
         bail!(
@@ -56,7 +61,7 @@ async fn embedded(config: &Config, data_dir: DataDir, access: Access) -> anyhow:
     let settings = EmbeddedConfig { roll: roll(config), ..EmbeddedConfig::default() };
     let opened = tokio::task::spawn_blocking(move || match access {
         Access::Read => EmbeddedStore::open_read_only(&path),
-        Access::Change | Access::Fill => EmbeddedStore::open_with(&path, &settings),
+        Access::Change | Access::Make | Access::Fill => EmbeddedStore::open_with(&path, &settings),
     });
     Ok(Arc::new(opened.await??))
 }

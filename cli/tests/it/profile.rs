@@ -54,3 +54,13 @@ fn a_profile_is_shown_compared_merged_moved_and_deleted() {
     assert!(rastro.error(&["profile", "delete", "copy@1"]).contains("`copy@1`"));
     assert!(rastro.error(&["profile", "show", "@1"]).contains("NAME@VERSION"));
 }
+
+#[test]
+fn a_profile_may_be_the_first_thing_in_a_data_directory() {
+    let there = demo::scored();
+    let file = there.folder.path().join("shop.profile").display().to_string();
+    there.text(&["profile", "export", "rastro/demo-webshop:1", "--output", &file]);
+    let here = crate::support::Rastro::new();
+    here.text(&["profile", "import", &file]);
+    assert_eq!(here.json(&["profile", "list", "--json"])[0]["name"], "rastro/demo-webshop:1");
+}

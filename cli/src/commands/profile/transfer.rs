@@ -72,7 +72,7 @@ pub(super) async fn merge(
 
 async fn put(context: &Context, profile: &Profile, json: bool, what: &str) -> anyhow::Result<()> {
     let stored = to_store(profile);
-    let version = context.store_to_write().await?.put_profile(&stored).await?;
+    let version = context.store_to_make().await?.put_profile(&stored).await?;
     let reference = ProfileRef { name: profile.name.clone(), version };
     if json {
         return output::json(&json!({
