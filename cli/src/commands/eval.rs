@@ -50,6 +50,12 @@ pub(super) fn eval(runtime: &Runtime, context: &Context, arguments: &EvalArgs) -
     let evaluation = match inputs.unit {
         Unit::Trace => {
             let sets = trace_sets(runtime, context, &inputs, kind.as_ref())?;
+            if let Some(part) = sets.stranger() {
+                anyhow::bail!(
+                    "no call of the {part} traces occurs in the traces to train on: names of calls are compared with numbers; \
+                     take both from files, or replay both with the same --table"
+                );
+            }
             let bar = progress::items(0, "evaluating");
             let progress = |done, total| {
                 bar.set_length(total);

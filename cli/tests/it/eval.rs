@@ -21,6 +21,16 @@ fn an_obvious_attack_has_an_area_of_one() {
     assert!(error.contains("`--detector oracle`"), "{error}");
 }
 
+/// Calls that a table has named are compared with nothing but names.
+#[test]
+fn names_are_not_compared_with_numbers() {
+    let rastro = Rastro::new();
+    let numbers = rastro.file("numbers.txt", "5 3 4 6 ".repeat(10).as_bytes()).display().to_string();
+    rastro.json(&["replay", &numbers, "--table", "i386", "--dataset", "v1.named", "--json"]);
+    let error = rastro.error(&["eval", "--train", &numbers, "--normal", &numbers, "--attack", "v1.named"]);
+    assert!(error.contains("no call of the attack traces") && error.contains("--table"), "{error}");
+}
+
 /// A recording with threads is as many traces as it has threads.
 #[test]
 fn a_sysdig_recording_is_evaluated_by_its_threads() {

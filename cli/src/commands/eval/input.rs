@@ -100,14 +100,25 @@ impl Inputs {
         path: &Path,
         part: Option<Part>,
     ) -> anyhow::Result<Unit> {
-        let Some(name) = path.to_str().filter(|name| !name.contains(['/', '.'])) else {
-            bail!("there is no file or folder `{}`", path.display());
+        let absent =
+            || format!("there is no file or folder `{}`, and no dataset of that name", path.display());
+        let Some(name) = path.to_str().filter(|name| !name.contains('/')) else {
+            bail!(absent());
         };
+        // A name with an ending is a file's more often than a dataset's.
+        let looks_like_a_file = name.contains('.');
         let missing = || format!("`{name}` is no file and no folder, and as a dataset it cannot be read");
         let store = match &self.store {
             Some(store) => Arc::clone(store),
-            None => runtime.block_on(context.store_to_read()).with_context(missing)?,
+            None => match runtime.block_on(context.store_to_read()) {
+                Err(_) if looks_like_a_file => bail!(absent()),
+                opened => opened.with_context(missing)?,
+            },
         };
+        let datasets = runtime.block_on(store.datasets())?;
+        if looks_like_a_file && !datasets.iter().any(|dataset| dataset.name == name) {
+            bail!(absent());
+        }
         let dataset = runtime.block_on(StoredDataset::open(store.as_ref(), name, part))?;
         self.store = Some(store);
         if !context.quiet {

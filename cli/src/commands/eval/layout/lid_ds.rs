@@ -20,7 +20,19 @@ pub(super) fn split(folder: &Path) -> anyhow::Result<Option<Layout>> {
         ("test/normal", Part::Normal),
         ("test/normal_and_attack", Part::Attack),
     ];
-    if !folder.join("training").is_dir() || !folder.join("test").is_dir() {
+    let training = folder.join("training");
+    if !training.is_dir() {
+        return Ok(None);
+    }
+    // What was exported without labels is a scenario with nothing to test on; a mere folder of that name is none.
+    let has_archives = || {
+        Ok::<_, anyhow::Error>(
+            recordings_below(&training)?
+                .iter()
+                .any(|path| path.extension().is_some_and(|ending| ending == "zip")),
+        )
+    };
+    if !folder.join("test").is_dir() && !has_archives()? {
         return Ok(None);
     }
     let mut files = Vec::new();
@@ -124,6 +136,15 @@ mod tests {
         let parts: Vec<_> = named(&layout, made.path()).into_iter().map(|(_, part, _)| part).collect();
         assert_eq!(parts, [Part::Train, Part::Calibrate, Part::Normal, Part::Attack]);
         assert!(layout.found(made.path()).contains("LID-DS 2021"));
+    }
+
+    #[test]
+    fn a_scenario_without_attacks_is_one_all_the_same() {
+        let made = folder(&[("training/a.zip", "")]);
+        let layout = split(made.path()).unwrap().unwrap();
+        assert_eq!(layout.files.iter().map(|file| file.part).collect::<Vec<_>>(), [Part::Train]);
+        let other = folder(&[("training/a.txt", "")]);
+        assert_eq!(split(other.path()).unwrap(), None);
     }
 
     #[test]
