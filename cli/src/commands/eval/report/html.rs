@@ -6,7 +6,7 @@ use rastro_analyzer::evaluation::{Accuracy, Evaluation, HeldOutFrom, Interval};
 
 use super::{
     FEW_DISTINCT, MANY_CALLS, MEANING, between, millions, name, percent, percent_between, size, sizes,
-    svg::{escaped, picture},
+    svg::{escaped, figures},
 };
 use crate::output::text;
 
@@ -14,7 +14,12 @@ const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;m
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\
 .wide{overflow-x:auto}th,td{padding:.25rem .7rem;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}\
 th{font-weight:600;border-bottom:2px solid #999}td:first-child,th:first-child{text-align:left}small{display:block;color:#666}\
-tr.trivial td{color:#666;font-style:italic}svg{max-width:100%;height:auto}li{margin:.3rem 0}";
+tr.trivial td{color:#666;font-style:italic}svg{max-width:100%;height:auto}li{margin:.3rem 0}\
+.kinds td:nth-child(3),.kinds th:nth-child(3){text-align:left}\
+.curves{display:flex;flex-wrap:wrap;gap:1rem}.curves svg{flex:1 1 20rem;min-width:0;max-width:30rem}\
+.legend{display:flex;flex-wrap:wrap;gap:0 1.5rem;padding:0;list-style:none}.legend li{white-space:nowrap}\
+@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}th,td{border-color:#3a3a3a}th{border-bottom-color:#777}\
+small,tr.trivial td{color:#a5a5a5}.paper{fill:#181818}.grid{stroke:#333}.curves text{fill:#ddd}.curve{filter:brightness(1.5)}}";
 
 /// The page; `seed` is told so that it can be made again.
 pub(in crate::commands::eval) fn page(evaluation: &Evaluation, seed: u64) -> String {
@@ -28,7 +33,7 @@ pub(in crate::commands::eval) fn page(evaluation: &Evaluation, seed: u64) -> Str
         let _ = write!(html, "<li>{part}: {size}</li>");
     }
     let _ = writeln!(html, "<li>seed {seed}: the same traces and seed give the same figures</li></ul>");
-    html.push_str(&picture(evaluation));
+    html.push_str(&figures(evaluation));
     accuracies(&mut html, evaluation);
     costs(&mut html, evaluation);
     kinds(&mut html, evaluation);
@@ -40,8 +45,8 @@ pub(in crate::commands::eval) fn page(evaluation: &Evaluation, seed: u64) -> Str
     html
 }
 
-fn open_table(html: &mut String, title: &str, columns: &[&str]) {
-    let _ = write!(html, "<h2>{title}</h2>\n<div class=\"wide\"><table><thead><tr>");
+fn open_table(html: &mut String, title: &str, class: &str, columns: &[&str]) {
+    let _ = write!(html, "<h2>{title}</h2>\n<div class=\"{class}\"><table><thead><tr>");
     for column in columns {
         let _ = write!(html, "<th>{column}</th>");
     }
@@ -63,7 +68,7 @@ fn cell(html: &mut String, figure: &str, below: Option<String>) {
 
 fn accuracies(html: &mut String, evaluation: &Evaluation) {
     let columns = ["detector", "AUC", "AP", "DR@0.1 %", "DR@1 %", "DR@5 %", "DR@10 %", "DR@15 %", "DR@20 %"];
-    open_table(html, "How well attacks are told from normal", &columns);
+    open_table(html, "How well attacks are told from normal", "wide", &columns);
     for measured in &evaluation.detectors {
         accuracy_row(html, "", &name(measured), &measured.accuracy);
     }
@@ -99,7 +104,7 @@ fn costs(html: &mut String, evaluation: &Evaluation) {
         "profile",
         "windows",
     ];
-    open_table(html, "What a threshold really gives, and what it costs", &columns);
+    open_table(html, "What a threshold really gives, and what it costs", "wide", &columns);
     for measured in &evaluation.detectors {
         html.push_str("<tr>");
         cell(html, &name(measured), None);
@@ -140,7 +145,7 @@ fn kinds(html: &mut String, evaluation: &Evaluation) {
         return;
     }
     let columns = ["kind of attack", "traces", "detector", "AUC", "AP", "DR@1 %", "DR@10 %", "DR@20 %"];
-    open_table(html, "By kind of attack", &columns);
+    open_table(html, "By kind of attack", "wide kinds", &columns);
     for measured in &evaluation.detectors {
         for kind in &measured.accuracy.kinds {
             html.push_str("<tr>");
@@ -177,9 +182,10 @@ mod tests {
             let open = html.matches(&format!("<{tag}>")).count() + html.matches(&format!("<{tag} ")).count();
             assert_eq!(open, html.matches(&format!("</{tag}>")).count(), "{tag}");
         }
+        assert!(html.contains("prefers-color-scheme:dark") && html.matches("class=\"paper\"").count() == 2);
         // The picture has a snapshot of its own.
-        let (before, rest) = html.split_once("<svg").unwrap();
-        let (_, after) = rest.split_once("</svg>").unwrap();
+        let (before, rest) = html.split_once("<div class=\"curves\">").unwrap();
+        let (_, after) = rest.split_once("</div>").unwrap();
         insta::assert_snapshot!(format!("{before}…{after}"));
     }
 }

@@ -38,6 +38,13 @@ impl Scale {
         }
     }
 
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Linear => "all false-alarm rates",
+            Self::Logarithmic => "low false-alarm rates (logarithmic)",
+        }
+    }
+
     const fn ticks(self) -> &'static [(f64, &'static str)] {
         match self {
             Self::Linear => &[
@@ -68,24 +75,9 @@ pub(in crate::commands::eval) fn picture(evaluation: &Evaluation) -> String {
     let curves = curves(evaluation);
     let height = TOP + SIDE + 62.0 + LEGEND_LINE * curves.len().div_ceil(2) as f64;
     let width = LEFT + STEP + SIDE + 22.0;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" \
-         font-family=\"system-ui, sans-serif\" font-size=\"12\">\n<title>Detection rate by false-alarm rate</title>\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
-    );
-    for (left, scale, title) in [
-        (LEFT, Scale::Linear, "all false-alarm rates"),
-        (LEFT + STEP, Scale::Logarithmic, "low false-alarm rates (logarithmic)"),
-    ] {
-        panel(&mut svg, left, scale, title);
-        for (place, (name, roc)) in curves.iter().enumerate() {
-            let (colour, dash) = stroke(place, name);
-            let path = path(roc, left, scale);
-            let _ = writeln!(
-                svg,
-                "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.8\" stroke-dasharray=\"{dash}\"/>"
-            );
-        }
+    let mut svg = open(width, height, "Detection rate by false-alarm rate");
+    for (left, scale) in [(LEFT, Scale::Linear), (LEFT + STEP, Scale::Logarithmic)] {
+        panel(&mut svg, left, scale, &curves);
     }
     for (place, (name, roc)) in curves.iter().enumerate() {
         let (colour, dash) = stroke(place, name);
@@ -105,6 +97,39 @@ pub(in crate::commands::eval) fn picture(evaluation: &Evaluation) -> String {
     svg
 }
 
+/// The same for a page: each panel a picture of its own, so that a narrow page can put one below the other, and the names as a list.
+pub(super) fn figures(evaluation: &Evaluation) -> String {
+    let curves = curves(evaluation);
+    let mut html = "<div class=\"curves\">\n".to_owned();
+    for scale in [Scale::Linear, Scale::Logarithmic] {
+        html += &open(LEFT + SIDE + 22.0, TOP + SIDE + 46.0, scale.title());
+        panel(&mut html, LEFT, scale, &curves);
+        html += "</svg>\n";
+    }
+    html += "</div>\n<ul class=\"legend\">\n";
+    for (place, (name, roc)) in curves.iter().enumerate() {
+        let (colour, dash) = stroke(place, name);
+        let _ = writeln!(
+            html,
+            "<li><svg viewBox=\"0 0 30 10\" width=\"30\" height=\"10\" aria-hidden=\"true\"><path class=\"curve\" d=\"M0 5h30\" \
+             stroke=\"{colour}\" stroke-width=\"2.5\" stroke-dasharray=\"{dash}\"/></svg> {name}, AUC {auc:.3}</li>",
+            name = escaped(name),
+            auc = roc.auc,
+        );
+    }
+    html += "</ul>\n";
+    html
+}
+
+/// The beginning of a picture, on white paper. A page that is read in the dark finds what to recolour by its class.
+fn open(width: f64, height: f64, title: &str) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" \
+         font-family=\"system-ui, sans-serif\" font-size=\"12\">\n<title>{title}</title>\n\
+         <rect class=\"paper\" width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
+    )
+}
+
 /// Colour and dashes of a curve: the trivial ones, in brackets, are grey.
 fn stroke(place: usize, name: &str) -> (&'static str, &'static str) {
     if name.starts_with('(') {
@@ -113,14 +138,29 @@ fn stroke(place: usize, name: &str) -> (&'static str, &'static str) {
     (COLOURS[place % COLOURS.len()], DASHES[place / COLOURS.len() % DASHES.len()])
 }
 
+/// One panel with its curves.
+fn panel(svg: &mut String, left: f64, scale: Scale, curves: &[(String, &Roc)]) {
+    axes(svg, left, scale);
+    for (place, (name, roc)) in curves.iter().enumerate() {
+        let (colour, dash) = stroke(place, name);
+        let path = path(roc, left, scale);
+        let _ = writeln!(
+            svg,
+            "<path class=\"curve\" d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.8\" \
+             stroke-dasharray=\"{dash}\"/>"
+        );
+    }
+}
+
 /// Frame, grid, ticks and names of the axes.
-fn panel(svg: &mut String, left: f64, scale: Scale, title: &str) {
+fn axes(svg: &mut String, left: f64, scale: Scale) {
+    let title = scale.title();
     let bottom = TOP + SIDE;
     for &(rate, label) in scale.ticks() {
         let x = left + SIDE * scale.place(rate);
         let _ = writeln!(
             svg,
-            "<path d=\"M{x:.1} {TOP}V{bottom}\" stroke=\"#e3e3e3\"/>\
+            "<path class=\"grid\" d=\"M{x:.1} {TOP}V{bottom}\" stroke=\"#e3e3e3\"/>\
              <text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\" fill=\"#444444\">{label}</text>",
             y = bottom + 16.0
         );
@@ -131,7 +171,7 @@ fn panel(svg: &mut String, left: f64, scale: Scale, title: &str) {
         let right = left + SIDE;
         let _ = writeln!(
             svg,
-            "<path d=\"M{left} {y:.1}H{right}\" stroke=\"#e3e3e3\"/>\
+            "<path class=\"grid\" d=\"M{left} {y:.1}H{right}\" stroke=\"#e3e3e3\"/>\
              <text x=\"{x}\" y=\"{middle:.1}\" text-anchor=\"end\" fill=\"#444444\">{rate:.1}</text>",
             x = left - 6.0,
             middle = y + 4.0
@@ -162,12 +202,30 @@ fn panel(svg: &mut String, left: f64, scale: Scale, title: &str) {
     );
 }
 
+/// Points of a curve where many scores are equal: between two thresholds it is a straight line, which on a logarithmic scale is bent.
+fn bent(from: (f64, f64), to: (f64, f64)) -> impl Iterator<Item = (f64, f64)> {
+    const PARTS: u32 = 24;
+    let begin = from.0.max(LOWEST);
+    let parts = if to.0 > begin && to.1 > from.1 { PARTS } else { 0 };
+    (0..parts).map(move |part| {
+        let rate = begin * (to.0 / begin).powf(f64::from(part) / f64::from(PARTS));
+        (rate, from.1 + (to.1 - from.1) * (rate - from.0) / (to.0 - from.0))
+    })
+}
+
 /// The steps of a curve, as far as a picture can show them.
 fn path(roc: &Roc, left: f64, scale: Scale) -> String {
     let mut path = String::new();
     let mut last = (f64::NAN, f64::NAN);
-    let points = roc.points.iter().map(|point| (point.false_alarm_rate, point.detection_rate));
-    for (false_alarm_rate, detection_rate) in std::iter::once((0.0, 0.0)).chain(points) {
+    let mut points = vec![(0.0, 0.0)];
+    for point in &roc.points {
+        let to = (point.false_alarm_rate, point.detection_rate);
+        if let (Scale::Logarithmic, Some(&from)) = (scale, points.last()) {
+            points.extend(bent(from, to));
+        }
+        points.push(to);
+    }
+    for (false_alarm_rate, detection_rate) in points {
         let x = left + SIDE * scale.place(false_alarm_rate);
         let y = TOP + SIDE * (1.0 - detection_rate);
         let is_seen = (x - last.0).abs() >= 0.4 || (y - last.1).abs() >= 0.4;
@@ -221,6 +279,16 @@ mod tests {
         assert!(
             Scale::Logarithmic.place(0.0).abs() < 1e-9 && (Scale::Logarithmic.place(1.0) - 1.0).abs() < 1e-9
         );
+    }
+
+    #[test]
+    fn where_scores_are_equal_the_logarithmic_curve_is_that_of_the_linear_panel() {
+        let points: Vec<_> = bent((0.0, 0.0), (0.1, 0.2)).collect();
+        assert_eq!(points.first(), Some(&(LOWEST, 2.0 * LOWEST)));
+        assert!(points.iter().all(|(rate, detected)| (detected - 2.0 * rate).abs() < 1e-12), "{points:?}");
+        assert!(points.is_sorted_by(|a, b| a.0 < b.0) && points.iter().all(|point| point.0 < 0.1));
+        assert_eq!(bent((0.1, 0.2), (0.1, 0.4)).count() + bent((0.1, 0.2), (0.3, 0.2)).count(), 0);
+        assert_eq!(bent((0.0, 0.0), (0.0005, 0.2)).count(), 0);
     }
 
     #[test]
