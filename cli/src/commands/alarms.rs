@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use owo_colors::OwoColorize;
 use rastro_store::AlarmQuery;
 
@@ -18,7 +19,13 @@ pub(super) async fn alarms(context: &Context, arguments: &AlarmsArgs) -> anyhow:
         container: arguments.container.clone(),
         limit: arguments.number,
     };
-    let alarms = context.store_to_read().await?.alarms(&query).await?;
+    let store = context.store_to_read().await?;
+    if let Some(dataset) = &arguments.dataset
+        && !store.datasets().await?.iter().any(|known| known.name == *dataset)
+    {
+        bail!("no dataset `{dataset}`; `rastro datasets` lists what there is");
+    }
+    let alarms = store.alarms(&query).await?;
     if arguments.json {
         output::json(&alarms)?;
         return Ok(ExitCode::SUCCESS);
@@ -32,7 +39,7 @@ pub(super) async fn alarms(context: &Context, arguments: &AlarmsArgs) -> anyhow:
         let score = format!("{:5.1}", alarm.score);
         let score = if colours { score.red().bold().to_string() } else { score };
         output::line(format!(
-            "{}  {score}  {}{}  {}",
+            "{:<23}  {score}  {}{}  {}",
             text::time(alarm.start_ns),
             alarm.id,
             if alarm.lossy { "  (calls were lost here)" } else { "" },
@@ -40,7 +47,7 @@ pub(super) async fn alarms(context: &Context, arguments: &AlarmsArgs) -> anyhow:
         ))?;
     }
     if !context.quiet {
-        eprintln!("{} alarms; `rastro explain ID` tells why", alarms.len());
+        eprintln!("{}; `rastro explain ID` tells why", text::counted(alarms.len() as u64, "alarm"));
     }
     Ok(ExitCode::SUCCESS)
 }

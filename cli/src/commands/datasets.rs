@@ -47,6 +47,17 @@ async fn list(context: &Context, json: bool) -> anyhow::Result<ExitCode> {
         }
     }
     output::line(table.to_string().trim_end())?;
+    for dataset in &datasets {
+        let calls: u64 = dataset.indices.iter().map(|index| index.calls).sum();
+        let unfinished = dataset.tally.calls_stored.saturating_sub(calls);
+        if unfinished > 0 {
+            output::line(format!(
+                "{}: {} more had begun and not returned; they are stored beside the others and are in no window",
+                dataset.name,
+                text::counted(unfinished, "call")
+            ))?;
+        }
+    }
     for dataset in datasets.iter().filter(|dataset| dataset.lost_bytes > 0 || dataset.lost_lines > 0) {
         output::line(format!(
             "{}: {} lines ({} bytes) are known to be lost",

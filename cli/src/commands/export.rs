@@ -57,9 +57,9 @@ pub(super) async fn export(context: &Context, arguments: &ExportArgs) -> anyhow:
         };
         if !context.quiet {
             output::line(format!(
-                "{} calls in {} files in `{}`; `rastro eval` reads them, and datacard.md tells what they are",
+                "{} calls in {} in `{}`; `rastro eval` reads them, and datacard.md tells what they are",
                 text::count(card.rows),
-                text::count(files),
+                text::counted(files, "file"),
                 path.display()
             ))?;
         }
@@ -72,9 +72,9 @@ pub(super) async fn export(context: &Context, arguments: &ExportArgs) -> anyhow:
     if !context.quiet {
         let bytes: u64 = card.indices.iter().map(|index| index.file.bytes).sum();
         output::line(format!(
-            "{} calls in {} files, {} bytes, in `{}`; datacard.md tells what they are",
+            "{} calls in {}, {} bytes, in `{}`; datacard.md tells what they are",
             text::count(card.rows),
-            card.indices.len(),
+            text::counted(card.indices.len() as u64, "file"),
             text::count(bytes),
             path.display()
         ))?;

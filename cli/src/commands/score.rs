@@ -137,14 +137,14 @@ pub(super) async fn score(context: &Context, arguments: &ScoreArgs) -> anyhow::R
 
 fn print(report: &Report) -> anyhow::Result<()> {
     output::line(format!(
-        "{}: {} calls against {}: {} windows in {} frames, {} alarming, {} alarms; {:.1} s, {} calls a second",
+        "{}: {} calls against {}: {} windows in {} frames, {} alarming, {}; {:.1} s, {} calls a second",
         report.indices.join(", "),
         text::count(report.calls),
         report.profiles.iter().map(|name| text::printable(name)).collect::<Vec<_>>().join(", "),
         text::count(report.windows_scored),
         text::count(report.frames_scored),
         text::count(report.frames_alarming),
-        text::count(report.alarms),
+        text::counted(report.alarms, "alarm"),
         report.seconds,
         text::count(report.calls_per_second as u64)
     ))?;

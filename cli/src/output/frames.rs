@@ -76,7 +76,8 @@ pub(crate) async fn top(
         let is_told = frames
             .iter()
             .any(|told| told.segment == stored.scores.segment && told.first_call == score.first_call);
-        if is_told || frames.len() == count {
+        // A frame of too few calls for a window says nothing.
+        if is_told || score.windows == 0 || frames.len() == count {
             continue;
         }
         frames.push(TopFrame::new(&stored.index, &stored.container, &stored.scores, score));

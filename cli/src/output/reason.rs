@@ -26,7 +26,11 @@ pub(crate) fn sentence(reason: &Reason) -> String {
             let _ = write!(line, "{}never-seen mixture {}", who(process.as_deref(), *thread), bag.join(" "));
             repeated(&mut line, *times);
             if nearest.is_some() {
-                let _ = write!(line, "; the nearest known one differs by {distance} calls");
+                let _ = write!(
+                    line,
+                    "; the nearest known one differs by {}",
+                    text::counted((*distance).into(), "call")
+                );
             }
         }
         Reason::RareCall { name, times, trained: 0, arguments, .. } => {
@@ -35,7 +39,7 @@ pub(crate) fn sentence(reason: &Reason) -> String {
             with_arguments(&mut line, arguments.as_deref());
         }
         Reason::RareCall { name, times, trained, arguments, .. } => {
-            let _ = write!(line, "{name} is rare: {} times in training", text::count(*trained));
+            let _ = write!(line, "{name} is rare: {} in training", text::counted(*trained, "time"));
             repeated(&mut line, *times);
             with_arguments(&mut line, arguments.as_deref());
         }

@@ -76,3 +76,26 @@ fn a_recording_that_is_not_there_is_named() {
     let error = Rastro::new().error(&["replay", "no-such-file.log"]);
     assert!(error.contains("no-such-file.log"), "{error}");
 }
+
+#[test]
+fn what_is_asked_of_a_dataset_that_is_not_there_is_refused() {
+    let rastro = crate::demo::scored();
+    for command in [&["alarms", "--dataset", "shpo"][..], &["export", "shpo"], &["dead-letters", "shpo"]] {
+        let error = rastro.error(command);
+        assert!(error.contains("no dataset `shpo`"), "{error}");
+    }
+}
+
+#[test]
+fn calls_that_did_not_return_are_told_beside_the_others() {
+    let rastro = Rastro::new();
+    let line = |number: u32, direction: &str, name: &str| {
+        format!("{number} 2022-03-31T18:13:16.97763372{number}+0000 {direction} file {name} 0 <NA>  \n")
+    };
+    let text = [line(1, ">", "open"), line(2, "<", "open"), line(3, ">", "read")].concat();
+    let path = rastro.file("a.log", text.as_bytes()).display().to_string();
+    let report = crate::support::closed(rastro.json(&["replay", &path, "--dataset", "shop", "--json"]));
+    assert_eq!((report["calls_stored"].as_u64(), report["events_folded"].as_u64()), (Some(2), Some(1)));
+    let page = rastro.text(&["datasets"]);
+    assert!(page.contains("shop: 1 call more had begun and not returned"), "{page}");
+}

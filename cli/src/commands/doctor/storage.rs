@@ -174,9 +174,9 @@ async fn look_into(store: &dyn Store) -> anyhow::Result<Vec<Check>> {
     let datasets = store.datasets().await?;
     let calls: u64 = datasets.iter().flat_map(|dataset| &dataset.indices).map(|index| index.calls).sum();
     let found = format!(
-        "{} calls in {} datasets, {} on disk",
-        text::count(calls),
-        datasets.len(),
+        "{} in {}, {} on disk",
+        text::counted(calls, "call"),
+        text::counted(datasets.len() as u64, "dataset"),
         ByteSize::b(store.size().await?)
     );
     let open: Vec<_> = datasets
@@ -198,7 +198,7 @@ async fn look_into(store: &dyn Store) -> anyhow::Result<Vec<Check>> {
     } else {
         let mut names: Vec<_> = profiles.iter().map(|profile| profile.profile.name.as_str()).collect();
         names.dedup();
-        Check::ok("profiles", format!("{} versions of {}", profiles.len(), names.join(", ")))
+        Check::ok("profiles", format!("{} of {}", text::counted(profiles.len() as u64, "version"), names.join(", ")))
     });
     Ok(checks)
 }

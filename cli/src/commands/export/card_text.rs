@@ -19,11 +19,11 @@ fn render(card: &DataCard, page: &mut String) -> std::fmt::Result {
     writeln!(page, "# Dataset `{}`\n", inline(&card.dataset))?;
     writeln!(
         page,
-        "{} system calls of {} containers on {} nodes, recorded from {} to {}. One row a call, in the order in which calls \
+        "{} of {} on {}, recorded from {} to {}. One row a call, in the order in which calls \
          returned within each recording. Written by {} on {} as {}; `datacard.json` holds this card for programs.\n",
-        text::count(card.rows),
-        card.containers.len(),
-        card.nodes.len(),
+        text::counted(card.rows, "system call"),
+        text::counted(card.containers.len() as u64, "container"),
+        text::counted(card.nodes.len() as u64, "node"),
         or_unknown(&card.from),
         or_unknown(&card.to),
         card.tool,

@@ -113,7 +113,9 @@ impl Report {
             return output::json(self);
         }
         let tally = &self.tally;
-        output::line(format!("dataset   {} ({})", self.dataset, self.indices.join(", ")))?;
+        let indices =
+            if self.indices.is_empty() { "nothing to store".to_owned() } else { self.indices.join(", ") };
+        output::line(format!("dataset   {} ({indices})", self.dataset))?;
         output::line(format!(
             "lines     {} read: {} events, {} dead letters{}",
             text::count(tally.lines_read),
