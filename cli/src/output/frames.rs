@@ -76,13 +76,17 @@ pub(crate) async fn top(
         let is_told = frames
             .iter()
             .any(|told| told.segment == stored.scores.segment && told.first_call == score.first_call);
-        // A frame of too few calls for a window says nothing.
-        if is_told || score.windows == 0 || frames.len() == count {
+        if is_told || says_nothing(score) || frames.len() == count {
             continue;
         }
         frames.push(TopFrame::new(&stored.index, &stored.container, &stored.scores, score));
     }
     Ok(frames)
+}
+
+/// Whether a frame had too few calls for a window. That it has none is not enough: a detector that judges frames as a whole counts none.
+fn says_nothing(frame: &FrameScore) -> bool {
+    frame.windows == 0 && frame.score <= 0.0
 }
 
 /// The table for people.
@@ -105,4 +109,29 @@ pub(crate) fn print(frames: &[TopFrame]) -> anyhow::Result<()> {
     }
     super::line("")?;
     super::line(table.to_string().trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_judged_as_a_whole_is_told_and_one_too_short_for_a_window_is_not() {
+        let frame = |windows, score| FrameScore {
+            first_call: 0,
+            calls: 5,
+            windows,
+            unseen: 0,
+            raw: score,
+            score,
+            alarm: false,
+            lossy: false,
+            learning: false,
+            start_ns: 0,
+            end_ns: 0,
+            reasons: Vec::new(),
+        };
+        assert!(!says_nothing(&frame(0, 90.0)) && !says_nothing(&frame(1, 0.0)));
+        assert!(says_nothing(&frame(0, 0.0)));
+    }
 }

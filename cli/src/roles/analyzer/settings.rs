@@ -72,18 +72,39 @@ impl Settings {
 }
 
 /// Models that detectors and window sizes make: a detector with parameters of its own stands for itself, a bare name is taken with
-/// every size.
+/// every size, or once if it has none. However often a model is named, it is there once.
 pub(crate) fn model_specs(detectors: &[String], windows: &[u32]) -> anyhow::Result<Vec<ModelSpec>> {
-    let mut models = Vec::new();
+    let mut models: Vec<ModelSpec> = Vec::new();
     for detector in detectors {
         let spec = ModelSpec::parse(detector).with_context(|| format!("detector `{detector}`"))?;
-        if detector.contains(':') || windows.is_empty() {
-            models.push(spec);
+        let of_detector = if detector.contains(':') || windows.is_empty() {
+            vec![spec]
         } else {
-            for &window in windows {
-                models.push(spec.with_window(window).with_context(|| format!("detector `{detector}`"))?);
+            let sizes = windows.iter().map(|&window| spec.with_window(window));
+            sizes.collect::<Result<_, _>>().with_context(|| format!("detector `{detector}`"))?
+        };
+        for model in of_detector {
+            if !models.contains(&model) {
+                models.push(model);
             }
         }
     }
     Ok(models)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detector_without_windows_is_one_model_and_one_with_windows_is_one_a_size() {
+        let names = |detectors: &[&str]| -> Vec<String> {
+            let detectors: Vec<String> = detectors.iter().map(ToString::to_string).collect();
+            model_specs(&detectors, &[6, 10]).unwrap().iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(names(&["stide", "stide:n=10", "stide:n=3"]), ["stide:n=6", "stide:n=10", "stide:n=3"]);
+        for detector in ["markov", "graph", "ensemble", "knn", "arguments"] {
+            assert_eq!(names(&[detector]).len(), 1, "{detector}");
+        }
+    }
 }
