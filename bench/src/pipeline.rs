@@ -103,10 +103,16 @@ impl Bench {
         Ok(())
     }
 
-    /// Ends the roles and takes away what they and the queue remember: the next measurement begins with new files.
+    /// Ends the roles and takes away what they, the queue and the store remember: the next measurement begins with new files.
     pub(crate) fn clear(&mut self) -> anyhow::Result<()> {
         self.rig.stop_roles();
         self.rig.redis.server.ask_redis(&["FLUSHALL"])?;
+        // Ledgers too: files of the same names are to be new ones.
+        let rest = self.rig.elasticsearch.as_ref().context("no Elasticsearch")?.server.rest();
+        let indices = rest.ask("GET", "/_cat/indices?format=json&h=index", None)?;
+        for index in indices.as_array().into_iter().flatten().filter_map(|index| index["index"].as_str()) {
+            rest.ask("DELETE", &format!("/{index}"), None)?;
+        }
         for folder in [&self.rig.places.logs, &self.rig.parts.folder.join("shipper")] {
             if folder.exists() {
                 std::fs::remove_dir_all(folder)?;

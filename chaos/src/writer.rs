@@ -61,10 +61,9 @@ pub struct Oddity {
     pub from: u64,
     /// One burst in so many calls.
     pub every: u64,
+    /// Calls of a burst.
+    pub calls: u64,
 }
-
-/// Calls of a burst.
-const BURST: u64 = 40;
 
 /// What a burst is made of.
 const ODD: [(&str, &str, &str); 5] = [
@@ -192,7 +191,7 @@ impl Lines {
             let step = self.made % ROUTINE.len() as u64;
             let is_odd = self
                 .oddity
-                .is_some_and(|oddity| self.made >= oddity.from && self.made % oddity.every < BURST);
+                .is_some_and(|oddity| self.made >= oddity.from && self.made % oddity.every < oddity.calls);
             let (category, name, arguments) = if is_odd {
                 ODD[(self.made % ODD.len() as u64) as usize]
             } else if self.random.below(500) == 0 {
@@ -249,7 +248,7 @@ mod tests {
             rotate_bytes: 1 << 20,
             base_ns: 1_648_710_000_123_456_789,
             datasets: vec!["a".to_owned(), "b".to_owned()],
-            oddity: Some(Oddity { from: 100, every: 200 }),
+            oddity: Some(Oddity { from: 100, every: 200, calls: 40 }),
         }
     }
 
