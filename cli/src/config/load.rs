@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use figment::{
     Figment, Profile,
+    error::Kind,
     providers::{Env, Format, Serialized, Toml},
     value::{Dict, Map, Value},
 };
@@ -43,19 +44,34 @@ pub(crate) struct Sources {
 /// Variables with our prefix that are no configuration keys.
 const OTHER_VARIABLES: &[&str] = &["config", "no_color"];
 
+/// Keys whose values are text even where they look like something else: a password may be of digits alone.
+const TEXTS: [&str; 6] =
+    ["node", "dataset.name", "broker.username", "broker.password", "store.username", "store.password"];
+
 /// Reads and checks the configuration.
 pub(crate) fn load(sources: &Sources) -> Result<Config, ConfigError> {
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     if let Some(path) = file(sources)? {
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ConfigError::File { path: path.clone(), source })?;
-        // Checked on its own first: toml's message shows line and column.
+        // Checked on its own first: figment does not know lines.
         toml::from_str::<Config>(&text).map_err(|error| {
-            ConfigError::Values(format!("configuration file `{}`: {error}", path.display()))
+            let place = place(&text, error.span().map_or(0, |span| span.start), error.message());
+            ConfigError::Values(format!("configuration file `{}`{place}", path.display()))
         })?;
         figment = figment.merge(Toml::string(&text));
     }
     figment = figment.merge(Env::prefixed("RASTRO_").ignore(OTHER_VARIABLES).split("__"));
+    for key in TEXTS {
+        let variable = format!("RASTRO_{}", key.replace('.', "__").to_uppercase());
+        if let Ok(value) = std::env::var(&variable) {
+            figment = figment.merge(Setting {
+                key,
+                value: &value,
+                flag: format!("environment variable {variable}"),
+            });
+        }
+    }
     for setting in &sources.settings {
         let (key, value) = setting.split_once('=').ok_or_else(|| ConfigError::Set(setting.clone()))?;
         figment =
@@ -67,6 +83,24 @@ pub(crate) fn load(sources: &Sources) -> Result<Config, ConfigError> {
     let config: Config = figment.extract().map_err(|errors| ConfigError::Values(describe(errors)))?;
     check::check(&config).map_err(ConfigError::Values)?;
     Ok(config)
+}
+
+/// Line, column and key of what is wrong at a byte of the file, and what it is: without the value of a password.
+fn place(text: &str, byte: usize, message: &str) -> String {
+    let before = text.get(..byte).unwrap_or(text);
+    let line = before.matches('\n').count();
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
+    let key = text.lines().nth(line).and_then(|line| line.split_once('=')).map_or("", |(key, _)| key.trim());
+    let what = if is_secret(key) { TEXT_EXPECTED.to_owned() } else { message.replace('\n', ", ") };
+    let key = if key.is_empty() || message.contains(key) { String::new() } else { format!(", `{key}`") };
+    format!(" line {}, column {}{key}: {what}", line + 1, column + 1)
+}
+
+/// What is told of a value that must not be shown.
+const TEXT_EXPECTED: &str = "expected text in quotes";
+
+fn is_secret(key: &str) -> bool {
+    key.ends_with("password")
 }
 
 fn file(sources: &Sources) -> Result<Option<PathBuf>, ConfigError> {
@@ -83,7 +117,7 @@ fn file(sources: &Sources) -> Result<Option<PathBuf>, ConfigError> {
     Ok(None)
 }
 
-/// One `KEY=VALUE` as a layer. The value is read as TOML if it is TOML, else as text.
+/// One `KEY=VALUE` as a layer. The value is read as TOML if it is TOML and the key's is not text anyway, else as text.
 struct Setting<'a> {
     key: &'a str,
     value: &'a str,
@@ -98,7 +132,10 @@ impl figment::Provider for Setting<'_> {
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         let text = format!("value = {}", self.value);
         let parsed = Toml::from_str::<Dict>(&text).ok().and_then(|mut dict| dict.remove("value"));
-        let value = parsed.unwrap_or_else(|| Value::from(self.value));
+        let is_text = TEXTS.contains(&self.key);
+        let value = parsed
+            .filter(|value| !is_text || value.as_str().is_some())
+            .unwrap_or_else(|| Value::from(self.value));
         let dict = figment::util::nest(self.key, value).into_dict().unwrap_or_default();
         Ok(Profile::Default.collect(dict))
     }
@@ -117,7 +154,13 @@ fn describe(errors: figment::Error) -> String {
                 }
                 None => format!(" (set by {})", metadata.name),
             });
-            let what = error.kind.to_string();
+            let what = match &error.kind {
+                _ if is_secret(&key) => TEXT_EXPECTED.to_owned(),
+                Kind::UnknownField(name, known) => {
+                    format!("there is no key `{name}` here, but {}", known.join(", "))
+                }
+                kind => kind.to_string(),
+            };
             if key.is_empty() {
                 format!("configuration: {what}{place}")
             } else {
@@ -164,5 +207,40 @@ mod tests {
             assert!(message.contains(key), "{setting}: {message}");
         }
         assert!(with(&["analyzer.frame"]).unwrap_err().contains("KEY=VALUE"));
+        let message = with(&["analyzer.window=[6]"]).unwrap_err();
+        assert!(message.contains("no key `window` here, but") && message.contains("windows"), "{message}");
+    }
+
+    #[test]
+    fn an_error_in_a_file_is_one_line_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rastro.toml");
+        for (text, expected) in [
+            ("[analyzer]\nwindow = [6]\n", "line 2, column 1: unknown field `window`"),
+            ("# é\n[analyzer]\nwindows = \"six\"\n", "line 3, column 11, `windows`: invalid type: string"),
+            ("[analyzer]\nframe = \"many\"\n", "line 2, column 9, `frame`: invalid type: string"),
+            ("[analyzer\n", "line 1, column "),
+            ("a = 1\na = 2\n", "line 2, column 1"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let sources = Sources { file: Some(path.clone()), ..Sources::default() };
+            let message = load(&sources).unwrap_err().to_string();
+            assert!(message.contains(expected) && !message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_is_text_may_be_of_digits_and_a_password_is_never_shown() {
+        let config = with(&["store.password=12345", "node=007", "dataset.name=2022"]).unwrap();
+        assert_eq!(config.store.password, "12345");
+        assert_eq!((config.node.as_str(), config.dataset.name.as_str()), ("007", "2022"));
+        assert_eq!(with(&["node=\"a b\""]).unwrap().node, "a b");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rastro.toml");
+        std::fs::write(&path, "[store]\npassword = 4242\n").unwrap();
+        let sources = Sources { file: Some(path), ..Sources::default() };
+        let message = load(&sources).unwrap_err().to_string();
+        assert!(message.contains("line 2, column 12, `password`: expected text in quotes"), "{message}");
+        assert!(!message.contains("4242"), "{message}");
     }
 }

@@ -99,3 +99,26 @@ fn calls_that_did_not_return_are_told_beside_the_others() {
     let page = rastro.text(&["datasets"]);
     assert!(page.contains("shop: 1 call more had begun and not returned"), "{page}");
 }
+
+#[test]
+fn a_list_of_dead_letters_says_how_many_there_are() {
+    let rastro = Rastro::new();
+    let path = rastro.file("a.log", b"one\ntwo\nthree\n").display().to_string();
+    rastro.json(&["replay", &path, "--format", "rocha", "--dataset", "shop", "--json"]);
+    let told = |number: &str| {
+        let output = rastro.run(&["dead-letters", "shop", "-n", number]);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(told("1").contains("the oldest 1 of 3"), "{}", told("1"));
+    assert_eq!(told("3"), "");
+}
+
+#[test]
+fn a_password_of_digits_in_the_environment_is_a_password() {
+    let rastro = Rastro::new();
+    let output =
+        rastro.command(&["config", "check"]).env("RASTRO_BROKER__PASSWORD", "4242").output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    assert!(![&output.stdout, &output.stderr].iter().any(|text| text.windows(4).any(|part| part == b"4242")));
+}
