@@ -8,7 +8,8 @@ use super::Context;
 use crate::{args::DeadLettersArgs, output};
 
 pub(super) async fn dead_letters(context: &Context, arguments: &DeadLettersArgs) -> anyhow::Result<ExitCode> {
-    let letters = context.store_to_read().await?.dead_letters(&arguments.dataset, arguments.number).await?;
+    let store = context.store_to_read().await?;
+    let letters = store.dead_letters(&arguments.dataset, arguments.number).await?;
     if arguments.json {
         let documents: Vec<_> = letters
             .iter()
@@ -38,5 +39,15 @@ pub(super) async fn dead_letters(context: &Context, arguments: &DeadLettersArgs)
         ]);
     }
     output::line(table.to_string().trim_end())?;
+    let datasets = store.datasets().await?;
+    let known = datasets.iter().find(|known| known.name == arguments.dataset);
+    let all = known.map_or(0, |known| known.tally.dead_letters);
+    if !context.quiet && all > letters.len() as u64 {
+        eprintln!(
+            "the oldest {} of {}; -n shows more",
+            output::text::count(letters.len() as u64),
+            output::text::count(all)
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }

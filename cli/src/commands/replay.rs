@@ -69,9 +69,15 @@ pub(super) async fn replay(context: &Context, arguments: &ReplayArgs) -> anyhow:
     let written = match written {
         Ok(written) => written,
         Err(error) => {
-            // What was written before the error is as good as ever.
+            // What was written before the error is as good as ever, and is not left for another command to find.
+            let drained =
+                if arguments.no_drain { pipeline.shipped().await } else { pipeline.drained().await };
             pipeline.stop().await;
-            return Err(error);
+            if drained.is_err() || workspace.log_files()?.is_empty() {
+                return Err(error);
+            }
+            let place = if arguments.no_drain { "in the queue for" } else { "stored in" };
+            bail!("{}; the lines before that are {place} dataset `{dataset}`", crate::sentence(&error));
         }
     };
     if written.cancelled {

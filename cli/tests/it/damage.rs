@@ -128,3 +128,19 @@ fn a_full_disk_stops_the_trail_and_loses_nothing() {
     let report = closed(serde_json::from_str(&text).unwrap());
     assert_eq!(report["calls_stored"], 60_000, "{report}");
 }
+
+#[test]
+fn of_a_recording_that_is_cut_off_the_lines_before_are_stored_once() {
+    let rastro = Rastro::new();
+    let whole = fs::read(crate::demo::recording("attack")).unwrap();
+    let path = rastro.file("cut.log.gz", &whole[..60_000]).display().to_string();
+    let calls = || {
+        let error = rastro.error(&["replay", &path, "--dataset", "cut"]);
+        assert!(error.contains("cut.log.gz") && error.contains("stored in dataset `cut`"), "{error}");
+        assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+        rastro.json(&["datasets", "--json"])[0]["tally"]["calls_stored"].as_u64().unwrap()
+    };
+    let first = calls();
+    assert!(first > 1_000, "{first}");
+    assert_eq!(calls(), first);
+}
