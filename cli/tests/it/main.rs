@@ -11,6 +11,7 @@ mod eval;
 mod explain;
 mod export;
 mod kill;
+mod migrate;
 mod profile;
 mod recordings;
 mod redis;
