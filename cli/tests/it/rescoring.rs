@@ -58,3 +58,16 @@ fn a_window_size_that_was_not_trained_is_trained_from_the_profiles_own_sources()
     let error = rastro.error(&["score", "attacked", "--detector", "bosc", "--window", "12", "--json"]);
     assert!(error.contains("bosc:w=12") && error.contains("still stored"), "{error}");
 }
+
+#[test]
+fn a_window_size_is_trained_from_the_very_calls_of_the_profiles_span() {
+    let rastro = crate::demo::scored();
+    let train = |more: &[&str]| rastro.text(&[&["train", "shop", "--profile", "part"], more].concat());
+    train(&["--from", "2026-11-21T09:05:36Z", "--to", "2026-11-21T09:05:40Z"]);
+    let score = |window| ["score", "shop", "--profile", "part", "--window", window, "--dry-run", "--json"];
+    assert!(rastro.json(&score("5"))["windows_scored"].as_u64().unwrap() > 0);
+    // Of two spans the profile does not say what lies between them.
+    train(&["--add", "--from", "2026-11-21T09:05:42Z", "--to", "2026-11-21T09:05:43Z"]);
+    let error = rastro.error(&score("7"));
+    assert!(error.contains("which it does not name"), "{error}");
+}

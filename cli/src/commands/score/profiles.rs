@@ -9,12 +9,24 @@ use rastro_store::{Columns, Store};
 
 use crate::{
     commands::{
-        analyzer_input::{columns_of, pages},
+        analyzer_input::{columns_of, pages, within},
         profile::ProfileReference,
     },
     output::text,
     roles::analyzer::{Profiles, Settings},
 };
+
+/// The calls of a segment that the profile was trained on, as far as it says.
+fn learned_from(profile: &Profile, segment: Segment) -> Option<Segment> {
+    let image = segment.container.image.as_deref().unwrap_or("");
+    let source = profile.sources().iter().find(|source| {
+        source.index == segment.index
+            && source.container == segment.container.id
+            && source.node == segment.node
+            && source.image == image
+    })?;
+    within(segment, Some(source.start_ns), Some(source.end_ns.saturating_add(1)))
+}
 
 /// Profiles to score with.
 pub(super) struct ChosenProfiles {
@@ -105,29 +117,34 @@ impl ChosenProfiles {
             let mut pages = pages(&self.store, index, columns_of(&self.models));
             while let Some(page) = pages.recv().await {
                 for stored in page? {
-                    let segment = &stored.segment;
-                    let is_source = profile.sources().iter().any(|source| {
-                        source.index == segment.index
-                            && source.container == segment.container.id
-                            && segment.calls.time_ns.first().is_some_and(|&first| first >= source.start_ns)
-                            && segment.calls.time_ns.last().is_some_and(|&last| last <= source.end_ns)
-                    });
-                    if is_source {
-                        trainer.learn(segment);
+                    if let Some(segment) = learned_from(&profile, stored.segment) {
+                        trainer.learn(&segment);
                     }
                 }
             }
         }
         let trained = trainer.finish(profile.created_ns);
-        if trained.training().calls != profile.training().calls {
+        let (found, learned) = (trained.training().calls, profile.training().calls);
+        if found != learned {
+            let why = if found < learned {
+                format!(
+                    "only {} of the {} calls that it was trained on are still stored",
+                    text::count(found),
+                    text::count(learned)
+                )
+            } else {
+                // A profile names the first and the last call of what it learned from, and nothing between them.
+                format!(
+                    "it was trained on {} of the {} calls that are stored of that time, which it does not name",
+                    text::count(learned),
+                    text::count(found)
+                )
+            };
             bail!(
-                "profile `{}@{}` has no model {}, and only {} of the {} calls that it was trained on are still stored: \
-                 train it with `rastro train DATASET --profile {} --detector {}`",
+                "profile `{}@{}` has no model {}, and {why}: train it with `rastro train DATASET --profile {} --detector {}`",
                 reference.name,
                 reference.version,
                 missing.join(", "),
-                text::count(trained.training().calls),
-                text::count(profile.training().calls),
                 reference.name,
                 missing.join(" --detector "),
             );
