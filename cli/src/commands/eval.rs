@@ -9,7 +9,11 @@ mod report;
 mod stored;
 mod traces;
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use rastro_agent::RecordingKind;
@@ -40,6 +44,9 @@ const ALL: &str = "all";
 pub(super) fn eval(runtime: &Runtime, context: &Context, arguments: &EvalArgs) -> anyhow::Result<ExitCode> {
     let (models, learners) = contestants(&arguments.detector)?;
     let kind = arguments.format.as_deref().map(RecordingKind::named).transpose().context("`--format`")?;
+    for output in [&arguments.plot, &arguments.html].into_iter().flatten() {
+        check_folder(output)?;
+    }
     let inputs = Inputs::of(runtime, context, arguments)?;
     let options = EvaluationOptions {
         seed: arguments.seed,
@@ -75,6 +82,18 @@ pub(super) fn eval(runtime: &Runtime, context: &Context, arguments: &EvalArgs) -
         Unit::Recording => by_recording(runtime, context, inputs, kind, &models, &options)?,
     };
     print(arguments, &evaluation)
+}
+
+/// Refuses a file that could not be written once everything is measured, which may take hours.
+fn check_folder(output: &Path) -> anyhow::Result<()> {
+    let folder = match output.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let cannot = || format!("cannot write `{}`", output.display());
+    anyhow::ensure!(!output.is_dir(), "{}: it is a folder; name a file in it", cannot());
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK)
+        .with_context(|| format!("{} into `{}`", cannot(), folder.display()))
 }
 
 /// The detectors and the learners from labels that are named; `all` stands for all of both, with their defaults.

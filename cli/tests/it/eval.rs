@@ -162,6 +162,10 @@ fn nothing_to_measure_is_one_clear_sentence() {
     let told = error(&["--train", &normal, "--normal", &normal, "--attack", &empty]);
     assert!(told.contains("empty.txt") && told.contains("holds no line"), "{told}");
     assert!(error(&[&normal]).contains("is a single file"));
+    for (flag, output) in [("--html", "nowhere/report.html"), ("--plot", ".")] {
+        let told = error(&["--train", &normal, "--normal", &normal, "--attack", &empty, flag, output]);
+        assert!(told.contains(&format!("cannot write `{output}`")), "before anything is read: {told}");
+    }
     assert!(
         error(&["--train", "absent.txt", "--normal", &normal]).contains("no file or folder `absent.txt`")
     );

@@ -36,7 +36,7 @@ fn curves(evaluation: &Evaluation) -> Vec<(String, &Roc)> {
 /// What was evaluated on, one line a part.
 fn sizes(evaluation: &Evaluation) -> Vec<(&'static str, String)> {
     let size = |(traces, calls): (u64, u64)| {
-        format!("{} traces of {} calls", text::count(traces), text::count(calls))
+        format!("{} of {}", text::counted(traces, "trace"), text::counted(calls, "call"))
     };
     let mut sizes = vec![("trained on", size(evaluation.train))];
     if evaluation.calibrate.0 > 0 {
