@@ -25,6 +25,9 @@ const PART_BYTES: usize = 8 * 1024 * 1024;
 /// Longest name that stands in an id as it is: Elasticsearch takes ids up to 512 bytes.
 const MAX_NAME_IN_ID: usize = 400;
 
+/// Documents that are removed at a time: their ids are held in memory.
+const DELETED_AT_ONCE: usize = 10_000;
+
 /// How often a version is asked for again because another process was first.
 const MAX_CONFLICTS: usize = 64;
 
@@ -361,13 +364,23 @@ impl Inner {
     pub(super) async fn delete_found(&self, index: &str, query: &Value) -> Result<u64, StoreError> {
         #[derive(Deserialize)]
         struct Nothing {}
-        let hits = self.client.scan::<Nothing>(index, query, &["*"], usize::MAX).await?;
-        let items: Vec<Item> = hits
-            .into_iter()
-            .map(|hit| Item { index: hit.index, id: hit.id, action: Action::Delete, source: Vec::new() })
-            .collect();
-        let outcomes = self.client.bulk(&items, self.config.bulk_bytes).await?;
-        Ok(outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Written { .. })).count() as u64)
+        let mut all = 0;
+        loop {
+            let hits = self.client.scan::<Nothing>(index, query, &["*"], DELETED_AT_ONCE).await?;
+            let is_last = hits.len() < DELETED_AT_ONCE;
+            let items: Vec<Item> = hits
+                .into_iter()
+                .map(|hit| Item { index: hit.index, id: hit.id, action: Action::Delete, source: Vec::new() })
+                .collect();
+            let outcomes = self.client.bulk(&items, self.config.bulk_bytes).await?;
+            let removed =
+                outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Written { .. })).count();
+            all += removed as u64;
+            // Where none could be removed, asking again would go on for ever.
+            if is_last || removed == 0 {
+                return Ok(all);
+            }
+        }
     }
 }
 

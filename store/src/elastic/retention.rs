@@ -2,21 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
     Inner,
-    bulk::{Action, Item, Outcome},
     schema::{Kind, Own},
 };
 use crate::{
     Retention, RetentionReport, StoreError,
     retention::{Held, HeldWhat},
 };
-
-/// Dead letters that are removed at a time: their ids are held in memory.
-const LETTERS_AT_ONCE: usize = 10_000;
 
 const NS_PER_MS: i64 = 1_000_000;
 
@@ -88,32 +83,16 @@ impl Inner {
 
     /// Removes the dead letters that were stored in a time; returns how many.
     async fn remove_dead_letters(&self, start_ns: i64, end_ns: i64) -> Result<u64, StoreError> {
-        #[derive(Deserialize)]
-        struct Nothing {}
-        let index = self.own(Own::DeadLetters);
-        let query = json!({ "range": { "event.ingested": {
+        let stored = json!({ "range": { "event.ingested": {
             "gte": start_ns / NS_PER_MS, "lte": end_ns / NS_PER_MS, "format": "epoch_millis",
         } } });
-        let mut all = 0;
-        loop {
-            let hits = self.client.scan::<Nothing>(&index, &query, &["*"], LETTERS_AT_ONCE).await?;
-            let is_last = hits.len() < LETTERS_AT_ONCE;
-            let items: Vec<Item> = hits
-                .into_iter()
-                .map(|hit| Item { index: hit.index, id: hit.id, action: Action::Delete, source: Vec::new() })
-                .collect();
-            let outcomes = self.client.bulk(&items, self.config.bulk_bytes).await?;
-            let removed =
-                outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Written { .. })).count();
-            all += removed as u64;
-            // Where none could be removed, asking again would go on for ever.
-            if is_last || removed == 0 {
-                break;
-            }
-        }
-        tracing::info!(dead_letters = all, "dead letters have reached the end of their time and are removed");
-        metrics::counter!("rastro_store_retired_dead_letters_total").increment(all);
-        Ok(all)
+        let removed = self.delete_found(&self.own(Own::DeadLetters), &stored).await?;
+        tracing::info!(
+            dead_letters = removed,
+            "dead letters have reached the end of their time and are removed"
+        );
+        metrics::counter!("rastro_store_retired_dead_letters_total").increment(removed);
+        Ok(removed)
     }
 }
 

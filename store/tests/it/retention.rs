@@ -97,12 +97,12 @@ async fn old_indices_go_as_wholes_and_what_is_known_of_their_streams_stays(home:
 
 async fn dead_letters_go_by_the_same_rule_and_do_not_come_again(home: &Home) {
     let store = home.open().await;
-    let with_letters = |from: u64| {
+    let with_letters = |from: u64, letters: u64| {
         let mut chunk = home.chunk(1, from, from + 10);
-        chunk.dead_letters = (from..from + 3).map(dead_letter).collect();
+        chunk.dead_letters = (from..from + letters).map(dead_letter).collect();
         chunk
     };
-    store.write_chunks(&[with_letters(0)]).await.unwrap();
+    store.write_chunks(&[with_letters(0, 3)]).await.unwrap();
     let an_hour = Retention { max_age: Some(Duration::from_hours(1)), max_bytes: None };
     assert_eq!(store.retain(&an_hour).await.unwrap(), RetentionReport::default());
     assert_eq!(store.dead_letters(&home.dataset(), 10).await.unwrap().len(), 3);
@@ -113,14 +113,15 @@ async fn dead_letters_go_by_the_same_rule_and_do_not_come_again(home: &Home) {
     // The index is far older, and stays because it is the newest.
     assert_eq!((report.dead_letters, report.removed.len()), (3, 0), "{report:?}");
     assert!(report.bytes > 0, "{report:?}");
-    assert_eq!(store.write_chunks(&[with_letters(0)]).await.unwrap().duplicates, 1);
+    assert_eq!(store.write_chunks(&[with_letters(0, 3)]).await.unwrap().duplicates, 1);
     assert_eq!(store.dead_letters(&home.dataset(), 10).await.unwrap(), []);
     assert_eq!(store.datasets().await.unwrap()[0].indices.len(), 1);
 
-    store.write_chunks(&[with_letters(10)]).await.unwrap();
+    // More than are removed at a time.
+    store.write_chunks(&[with_letters(10, 12_000)]).await.unwrap();
     let nearly_nothing = Retention { max_age: None, max_bytes: Some(1) };
     let report = store.retain(&nearly_nothing).await.unwrap();
-    assert_eq!((report.dead_letters, report.removed.len()), (3, 0), "{report:?}");
+    assert_eq!((report.dead_letters, report.removed.len()), (12_000, 0), "{report:?}");
     assert_eq!(store.dead_letters(&home.dataset(), 10).await.unwrap(), []);
     assert_eq!(store.retain(&nearly_nothing).await.unwrap(), RetentionReport::default());
 }
