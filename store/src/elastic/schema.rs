@@ -253,11 +253,6 @@ fn short() -> Value {
     json!({ "type": "short" })
 }
 
-/// A number that is sorted by, summed and compared through its column alone.
-fn column(kind: &str) -> Value {
-    json!({ "type": kind, "index": false })
-}
-
 fn double() -> Value {
     json!({ "type": "double" })
 }
@@ -316,21 +311,20 @@ fn rollup() -> Value {
     })
 }
 
-/// `SPEC` 1.4. Numbers are mapped as numbers even where they are published as strings. What is summed and compared, but hardly ever looked
-/// up, has columns and no search tree: a tree is a third of what a number costs the server.
+/// `SPEC` 1.4. Numbers are mapped as numbers even where they are published as strings.
 fn events() -> Value {
     json!({
         "timestamp": keyword(),
-        "event_number": column("long"),
-        "event_direction": column("byte"),
+        "event_number": long(),
+        "event_direction": { "type": "byte" },
         "systemcall_type": short(),
         "systemcall_type_name": keyword(),
         "systemcall": integer(),
         "systemcall_name": keyword(),
-        "latency": column("long"),
-        "return_value": column("long"),
-        "argc": column("integer"),
-        "args_length": column("integer"),
+        "latency": long(),
+        "return_value": long(),
+        "argc": integer(),
+        "args_length": integer(),
         "argv": { "type": "flattened", "ignore_above": 1024 },
         "message": { "type": "text" },
         "process": { "properties": {
