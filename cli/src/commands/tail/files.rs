@@ -120,6 +120,7 @@ pub(super) fn last_lines(path: &Path, count: usize) -> anyhow::Result<Vec<Vec<u8
     let (is_compressed, mut reader) = open(path)?;
     let has_header = header(path).is_some();
     let read = || -> io::Result<Vec<Vec<u8>>> {
+        let mut is_whole = true;
         if !is_compressed {
             let mut file = File::open(path)?;
             let start = start_of_last_lines(&mut file, count)?;
@@ -127,16 +128,13 @@ pub(super) fn last_lines(path: &Path, count: usize) -> anyhow::Result<Vec<Vec<u8
             // What is appended meanwhile belongs to the following, not to the past.
             let end = file.metadata()?.len();
             reader = Box::new(file.take(end - start.min(end)));
-            let mut lines = all_lines(reader, usize::MAX)?;
-            if start == 0 && has_header {
-                lines.pop_front();
-            }
-            return Ok(lines.into());
+            is_whole = start == 0;
         }
-        // One more, so that a header can be told from a line that looks like one.
+        // One more, so that a header can be told from a line that looks like one; no more than that, though a file without a line break
+        // is read from its beginning.
         let mut lines = all_lines(reader, count.saturating_add(1))?;
         let header_is_among_them =
-            has_header && lines.front().is_some_and(|line| line.starts_with(log_header::MAGIC));
+            has_header && is_whole && lines.front().is_some_and(|line| line.starts_with(log_header::MAGIC));
         if header_is_among_them || lines.len() > count {
             lines.pop_front();
         }
@@ -228,6 +226,12 @@ mod tests {
                 assert_eq!(texts(last_lines(&path, count).unwrap()), expected, "{count} {ending:?}");
             }
         }
+        fs::write(&path, "x".repeat(5 * MAX_LINE as usize + 7)).unwrap();
+        assert_eq!(
+            last_lines(&path, 2).unwrap().iter().map(Vec::len).collect::<Vec<_>>(),
+            [MAX_LINE as usize, 7]
+        );
+        assert!(last_lines(&path, 0).unwrap().is_empty());
         fs::write(&path, "").unwrap();
         assert!(last_lines(&path, 3).unwrap().is_empty());
     }
