@@ -16,7 +16,7 @@ use std::any::Any;
 
 use crate::{
     alphabet::Symbol,
-    detector::{CallJudge, Detector, Judge, RawScale, WindowStatistics, verdict},
+    detector::{CallJudge, Detector, Judge, RawScale, WindowStatistics, alike, verdict},
     novelty,
     registry::{DetectorInfo, Maker, ModelSpec, ParameterInfo},
     window_counts::WindowCounts,
@@ -104,10 +104,7 @@ impl Detector for Bosc {
     }
 
     fn merge(&mut self, other: &dyn Detector, symbols: &[Symbol]) -> bool {
-        let Some(other) = other.as_any().downcast_ref::<Self>().filter(|other| other.spec == self.spec)
-        else {
-            return false;
-        };
+        let Some(other) = alike(self, other) else { return false };
         for (bag, count) in other.bags.sorted() {
             let mut bag: Vec<Symbol> = bag.iter().map(|&symbol| symbols[usize::from(symbol)]).collect();
             bag.sort_unstable();

@@ -10,7 +10,7 @@ use crate::{
     alphabet::Symbol,
     context_judge::{ContextModel, NAMES},
     context_tree::{ContextTree, ROOT},
-    detector::{Detector, Expectation, Judge, RawScale, WindowStatistics},
+    detector::{Detector, Expectation, Judge, RawScale, WindowStatistics, alike},
     registry::{DetectorInfo, Maker, ModelSpec, ParameterInfo},
 };
 
@@ -94,10 +94,7 @@ impl Detector for Context {
     }
 
     fn merge(&mut self, other: &dyn Detector, symbols: &[Symbol]) -> bool {
-        let Some(other) = other.as_any().downcast_ref::<Self>().filter(|other| other.spec == self.spec)
-        else {
-            return false;
-        };
+        let Some(other) = alike(self, other) else { return false };
         self.tree.merge(&other.tree, symbols);
         true
     }

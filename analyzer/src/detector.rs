@@ -172,7 +172,7 @@ pub trait Detector: Any + Debug + Send + Sync {
         None
     }
 
-    /// Content as bytes, the same for the same content. [`ModelSpec::decode`] reads them.
+    /// Content as bytes, the same for the same content. `ModelSpec::decode` reads them.
     fn encode(&self) -> Vec<u8>;
 
     /// What people should know of what it learned, such as that it could not learn something.
@@ -217,6 +217,14 @@ pub enum Judge {
     Calls(Box<dyn CallJudge>),
     /// Frame by frame.
     Frames(Box<dyn FrameJudge>),
+}
+
+/// `other` as what `this` is, if it is a detector of the same kind with the same specification.
+pub(crate) fn alike<'other, Kind: Detector>(
+    this: &Kind,
+    other: &'other dyn Detector,
+) -> Option<&'other Kind> {
+    other.as_any().downcast_ref::<Kind>().filter(|other| other.spec() == this.spec())
 }
 
 impl Judge {

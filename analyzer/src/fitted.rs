@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     alphabet::{Alphabet, Symbol},
-    detector::{BREAK, Detector, Frame, FrameJudge, Judge, RawScale, WindowStatistics},
+    detector::{BREAK, Detector, Frame, FrameJudge, Judge, RawScale, WindowStatistics, alike},
     registry::ModelSpec,
     vector::{
         FrameScore,
@@ -290,10 +290,7 @@ impl Detector for Fitted {
     }
 
     fn merge(&mut self, other: &dyn Detector, symbols: &[Symbol]) -> bool {
-        let Some(other) = other.as_any().downcast_ref::<Self>().filter(|other| other.spec == self.spec)
-        else {
-            return false;
-        };
+        let Some(other) = alike(self, other) else { return false };
         self.sample.merge(&other.sample, symbols);
         self.held_out.clear();
         self.models = OnceLock::new();

@@ -10,7 +10,7 @@ use std::any::Any;
 
 use crate::{
     alphabet::Symbol,
-    detector::{BREAK, Detector, Frame, FrameJudge, Judge, RawScale, WindowStatistics},
+    detector::{BREAK, Detector, Frame, FrameJudge, Judge, RawScale, WindowStatistics, alike},
     registry::{DetectorInfo, Maker, ModelSpec, ParameterInfo},
     window_counts::WindowCounts,
 };
@@ -91,10 +91,7 @@ impl Detector for Graph {
     }
 
     fn merge(&mut self, other: &dyn Detector, symbols: &[Symbol]) -> bool {
-        let Some(other) = other.as_any().downcast_ref::<Self>().filter(|other| other.spec == self.spec)
-        else {
-            return false;
-        };
+        let Some(other) = alike(self, other) else { return false };
         for (edge, count) in other.edges.sorted() {
             let edge = [symbols[usize::from(edge[0])], symbols[usize::from(edge[1])]];
             self.edges.add(key(edge[0], edge[1]), count, |symbols| symbols.extend_from_slice(&edge));

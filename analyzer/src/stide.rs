@@ -15,7 +15,7 @@ use std::any::Any;
 
 use crate::{
     alphabet::Symbol,
-    detector::{CallJudge, Detector, Expectation, Judge, RawScale, WindowStatistics, verdict},
+    detector::{CallJudge, Detector, Expectation, Judge, RawScale, WindowStatistics, alike, verdict},
     novelty,
     registry::{DetectorInfo, Maker, ModelSpec, ParameterInfo},
     window_counts::WindowCounts,
@@ -121,10 +121,7 @@ impl Detector for Stide {
     }
 
     fn merge(&mut self, other: &dyn Detector, symbols: &[Symbol]) -> bool {
-        let Some(other) = other.as_any().downcast_ref::<Self>().filter(|other| other.spec == self.spec)
-        else {
-            return false;
-        };
+        let Some(other) = alike(self, other) else { return false };
         let packing = Packing::<LearnedKey>::new(self.width, Symbol::BITS);
         for (window, count) in other.windows.sorted() {
             let window: Vec<Symbol> = window.iter().map(|&symbol| symbols[usize::from(symbol)]).collect();

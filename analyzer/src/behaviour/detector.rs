@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{arguments::ArgumentsModel, frame::CallFrame, model::BehaviourModel, timing::TimingModel};
 use crate::{
     alphabet::{Alphabet, Symbol},
-    detector::{Detector, Frame, FrameJudge, Judge, RawScale, WindowStatistics},
+    detector::{Detector, Frame, FrameJudge, Judge, RawScale, WindowStatistics, alike},
     registry::{DecodedDetector, DetectorInfo, Maker, ModelSpec},
 };
 
@@ -126,10 +126,7 @@ impl<M: StoredModel> Detector for Behaviour<M> {
     }
 
     fn merge(&mut self, other: &dyn Detector, symbols: &[Symbol]) -> bool {
-        let Some(other) = other.as_any().downcast_ref::<Self>().filter(|other| other.spec == self.spec)
-        else {
-            return false;
-        };
+        let Some(other) = alike(self, other) else { return false };
         Arc::make_mut(&mut self.model).merge(&other.model, symbols);
         true
     }

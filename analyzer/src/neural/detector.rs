@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{FitOptions, Network, NetworkContent, fit};
 use crate::{
     alphabet::Symbol,
-    detector::{BREAK, Detector, Frame, FrameJudge, Judge, RawScale, WindowStatistics},
+    detector::{BREAK, Detector, Frame, FrameJudge, Judge, RawScale, WindowStatistics, alike},
     registry::{DecodedDetector, DetectorInfo, Maker, ModelSpec, ParameterInfo},
     vector::frame_sample::{FrameSample, FrameSampleContent, MAX_FRAMES},
 };
@@ -175,10 +175,7 @@ impl Detector for Neural {
     }
 
     fn merge(&mut self, other: &dyn Detector, symbols: &[Symbol]) -> bool {
-        let Some(other) = other.as_any().downcast_ref::<Self>().filter(|other| other.spec == self.spec)
-        else {
-            return false;
-        };
+        let Some(other) = alike(self, other) else { return false };
         self.sample.merge(&other.sample, symbols);
         self.trained = None;
         true

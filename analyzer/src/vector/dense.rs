@@ -118,10 +118,7 @@ mod tests {
             frames in proptest::collection::vec(proptest::collection::vec(0u16..5, 1..12), 1..12),
             probe in proptest::collection::vec(0u16..7, 1..15),
         ) {
-            let mut sample = FrameSample::new(1, 4096);
-            for frame in &frames {
-                sample.learn(frame);
-            }
+            let sample = FrameSample::of(&frames);
             let space = DenseSpace::of(&sample, 2, Weighting::Set);
             let points: Vec<Vec<f64>> = sample.frames().map(|(frame, _)| space.point(frame).coordinates).collect();
             let landmarks = Landmarks::new(&points, space.dimensions());

@@ -116,11 +116,7 @@ mod tests {
     use super::*;
 
     fn space(frames: &[Vec<Symbol>], order: u32, weighting: Weighting) -> FeatureSpace {
-        let mut sample = FrameSample::new(1, 4096);
-        for frame in frames {
-            sample.learn(frame);
-        }
-        FeatureSpace::of(&sample, order, weighting, 4096)
+        FeatureSpace::of(&FrameSample::of(frames), order, weighting, 4096)
     }
 
     fn weighting() -> impl Strategy<Value = Weighting> {

@@ -198,6 +198,18 @@ impl FrameSample {
 }
 
 #[cfg(test)]
+impl FrameSample {
+    /// These frames, for tests.
+    pub(crate) fn of(frames: &[Vec<Symbol>]) -> Self {
+        let mut sample = Self::new(1, MAX_FRAMES);
+        for frame in frames {
+            sample.learn(frame);
+        }
+        sample
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

@@ -174,14 +174,6 @@ mod tests {
     use super::*;
     use crate::vector::features::{Gram, gram_counts};
 
-    fn sample(frames: &[Vec<Symbol>]) -> FrameSample {
-        let mut sample = FrameSample::new(1, 4096);
-        for frame in frames {
-            sample.learn(frame);
-        }
-        sample
-    }
-
     /// Jaccard distances to every frame as one would write them down.
     fn naive(frames: &[Vec<Symbol>], probe: &[Symbol], order: u32, neighbours: usize) -> f64 {
         let of = |calls: &[Symbol]| -> std::collections::BTreeSet<Gram> {
@@ -206,7 +198,7 @@ mod tests {
             order in 1u32..=3,
             neighbours in 1u32..5,
         ) {
-            let model = NearestFrames::fit(&sample(&frames), order, Weighting::Set, neighbours);
+            let model = NearestFrames::fit(&FrameSample::of(&frames), order, Weighting::Set, neighbours);
             let expected = naive(&frames, &probe, order, neighbours as usize);
             prop_assert!((model.score(&probe) - expected).abs() < 1e-9, "{} {expected}", model.score(&probe));
         }
@@ -218,12 +210,12 @@ mod tests {
             neighbours in 1u32..5,
             weighting in prop_oneof![Just(Weighting::Set), Just(Weighting::Frequency), Just(Weighting::TfIdf)],
         ) {
-            let model = NearestFrames::fit(&sample(&frames), 2, weighting, neighbours);
+            let model = NearestFrames::fit(&FrameSample::of(&frames), 2, weighting, neighbours);
             let score = model.score(&probe);
             prop_assert!((0.0..=1.0).contains(&score));
             let mut backwards = frames.clone();
             backwards.reverse();
-            let other = NearestFrames::fit(&sample(&backwards), 2, weighting, neighbours);
+            let other = NearestFrames::fit(&FrameSample::of(&backwards), 2, weighting, neighbours);
             prop_assert_eq!(other.score(&probe).to_bits(), score.to_bits());
         }
     }
@@ -232,7 +224,7 @@ mod tests {
     fn a_frame_of_training_has_no_distance_and_one_that_shares_nothing_the_greatest() {
         let frames = [vec![0, 1, 2, 1], vec![3, 4, 3]];
         for weighting in [Weighting::Set, Weighting::Frequency, Weighting::TfIdf] {
-            let model = NearestFrames::fit(&sample(&frames), 2, weighting, 1);
+            let model = NearestFrames::fit(&FrameSample::of(&frames), 2, weighting, 1);
             assert!(model.score(&frames[0]) < 1e-6);
             assert!((model.score(&[7, 8]) - 1.0).abs() < 1e-9);
         }

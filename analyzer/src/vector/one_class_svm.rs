@@ -105,14 +105,6 @@ mod tests {
 
     use super::*;
 
-    fn sample(frames: &[Vec<Symbol>]) -> FrameSample {
-        let mut sample = FrameSample::new(1, 4096);
-        for frame in frames {
-            sample.learn(frame);
-        }
-        sample
-    }
-
     proptest! {
         #[test]
         fn scores_do_not_depend_on_the_order_of_training(
@@ -121,12 +113,12 @@ mod tests {
             order in 1u32..=4,
             nu in 0.01f64..=0.5,
         ) {
-            let machine = OneClassSvm::fit(&sample(&frames), order, nu);
+            let machine = OneClassSvm::fit(&FrameSample::of(&frames), order, nu);
             let score = machine.score(&probe);
             prop_assert!(score <= 2.0 && score.is_finite());
             let mut backwards = frames.clone();
             backwards.reverse();
-            prop_assert_eq!(OneClassSvm::fit(&sample(&backwards), order, nu).score(&probe).to_bits(), score.to_bits());
+            prop_assert_eq!(OneClassSvm::fit(&FrameSample::of(&backwards), order, nu).score(&probe).to_bits(), score.to_bits());
         }
     }
 
@@ -135,7 +127,7 @@ mod tests {
         let frames: Vec<Vec<Symbol>> = (0..200u16)
             .map(|frame| (0..60).map(|place| (place * (frame % 7 + 1) + frame / 60) % 11).collect())
             .collect();
-        let machine = OneClassSvm::fit(&sample(&frames), 3, 0.1);
+        let machine = OneClassSvm::fit(&FrameSample::of(&frames), 3, 0.1);
         let outside = frames.iter().filter(|frame| machine.score(frame) > 1.001).count();
         assert!(outside <= 20, "{outside} of 200 lie outside");
         let strange: Vec<Symbol> = (0..60).map(|place| 20 + place % 9).collect();
@@ -144,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_learned_nothing_finds_everything_strange() {
-        let machine = OneClassSvm::fit(&sample(&[]), 3, 0.1);
+        let machine = OneClassSvm::fit(&FrameSample::of(&[]), 3, 0.1);
         assert!((machine.score(&[1, 2, 3]) - 2.0).abs() < 1e-9);
     }
 }

@@ -11,14 +11,6 @@ use crate::alphabet::Symbol;
 
 const ALPHABET: u16 = 6;
 
-fn sample(frames: &[Vec<Symbol>]) -> FrameSample {
-    let mut sample = FrameSample::new(1, 4096);
-    for frame in frames {
-        sample.learn(frame);
-    }
-    sample
-}
-
 /// Kinds of work, each a loop with a few turns.
 fn workload(frames: u16) -> Vec<Vec<Symbol>> {
     (0..frames)
@@ -32,13 +24,13 @@ fn check<Model>(fit: impl Fn(&FrameSample) -> Model, score: impl Fn(&Model, &[Sy
     let frames = proptest::collection::vec(proptest::collection::vec(0u16..ALPHABET, 1..25), 0..40);
     let probe = proptest::collection::vec(0u16..9, 0..30);
     proptest!(config, |(mut frames in frames, probe in probe)| {
-        let expected = score(&fit(&sample(&frames)), &probe);
+        let expected = score(&fit(&FrameSample::of(&frames)), &probe);
         prop_assert!(expected.is_finite() && expected >= 0.0, "{}", expected);
         frames.reverse();
-        prop_assert_eq!(score(&fit(&sample(&frames)), &probe).to_bits(), expected.to_bits());
+        prop_assert_eq!(score(&fit(&FrameSample::of(&frames)), &probe).to_bits(), expected.to_bits());
     });
     let normal = workload(120);
-    let model = fit(&sample(&normal));
+    let model = fit(&FrameSample::of(&normal));
     let strange: Vec<Symbol> = (0..40).map(|place| 5 + place % 3).collect();
     let highest = normal.iter().map(|frame| score(&model, frame)).fold(f64::NEG_INFINITY, f64::max);
     let of_strange = score(&model, &strange);
@@ -78,7 +70,7 @@ fn a_lonely_frame_of_training_does_not_make_its_like_normal() {
         (20..80).map(|length| (0..length).map(|place| place % 4).collect()).collect();
     let lonely: Vec<Symbol> = vec![5; 10];
     frames.push(lonely.clone());
-    let model = DensityClusters::fit(&sample(&frames), 2, Weighting::Set, 3, 0.75);
+    let model = DensityClusters::fit(&FrameSample::of(&frames), 2, Weighting::Set, 3, 0.75);
     assert!((1.0..2.0).contains(&model.score(&lonely)), "{}", model.score(&lonely));
     assert!(model.score(&frames[0]) < 1e-6);
 }
