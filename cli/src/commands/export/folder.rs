@@ -10,6 +10,8 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::output::text;
+
 /// Bytes that are gathered before they are written.
 const BUFFER: usize = 256 * 1024;
 
@@ -70,10 +72,14 @@ impl Folder {
     pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
         let made_itself = match fs::read_dir(path) {
             Ok(mut entries) => {
-                if entries.next().is_some() {
+                if let Some(entry) = entries.next() {
+                    // Named, because what a killed export left is hidden from `ls`.
+                    let name = entry.map(|entry| entry.file_name().to_string_lossy().into_owned());
                     bail!(
-                        "the folder `{}` is not empty and nothing in it is overwritten: name another one with --output, or empty it",
-                        path.display()
+                        "the folder `{}` is not empty (`{}` is in it) and nothing in it is overwritten: name another one with --output, or \
+                         empty it",
+                        path.display(),
+                        text::printable(&name.unwrap_or_default())
                     );
                 }
                 false
@@ -258,7 +264,10 @@ mod tests {
         let outer = tempfile::tempdir().unwrap();
         fs::write(outer.path().join("thesis.tex"), "").unwrap();
         let message = Folder::create(outer.path()).unwrap_err().to_string();
-        assert!(message.contains("is not empty") && message.contains("--output"), "{message}");
+        assert!(
+            message.contains("is not empty (`thesis.tex` is in it)") && message.contains("--output"),
+            "{message}"
+        );
         assert_eq!(names(outer.path()), ["thesis.tex"]);
     }
 }
