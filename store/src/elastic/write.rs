@@ -6,7 +6,7 @@
 //! that the other was first, and nothing is counted twice.
 //!
 //! The place of a segment in its index is the order of writing. Therefore the chunks of one stream go into one request in their order, or
-//! into successive ones; requests that are underway at the same time hold different streams (*lanes*).
+//! into successive ones; requests that are underway at the same time hold different streams (*lanes*). What hangs on segments has no order.
 
 mod fold;
 mod items;
@@ -32,6 +32,9 @@ use crate::{
     columns::{self, Blobs},
     ledger::{Extent, Step},
 };
+
+/// Documents of so many bytes are sent beside others, fewer behind them.
+const WORTH_A_REQUEST: usize = 256 * 1024;
 
 /// How often a writer goes back to the ledger because another one was first.
 const MAX_CONFLICTS: usize = 16;
@@ -228,11 +231,14 @@ impl Inner {
             }
             self.ensure_derived(chunk).await?;
         }
-        let beside = self.lanes(accepted, |chunk, items| self.items_beside(chunk, items))?;
-        for (items, outcomes) in self.write_lanes(beside).await? {
-            self.keep_unfit_aside(&items, &outcomes).await?;
+        let mut beside = Vec::new();
+        for chunk in accepted {
+            self.items_beside(chunk, &mut beside)?;
         }
-        let segments = self.lanes(accepted, segment_items)?;
+        for (items, outcomes) in self.write_lanes(self.spread(beside)).await? {
+            self.keep_unfit_aside(accepted, &items, &outcomes).await?;
+        }
+        let segments = self.lanes_of_segments(accepted)?;
         let mut conflicts: BTreeMap<String, Vec<(String, Position)>> = BTreeMap::new();
         let ends: HashMap<String, Position> = accepted
             .iter()
@@ -352,16 +358,25 @@ impl Inner {
         Ok(StoreError::Overlap { stream, known: end.position, next_line: end.next_line })
     }
 
-    /// Items of all chunks in as many lanes as requests may be underway, each stream in one lane.
-    fn lanes<'a>(
-        &self,
-        accepted: &'a [Accepted<'a>],
-        items_of: impl Fn(&Accepted<'a>, &mut Vec<Item>) -> Result<(), StoreError>,
-    ) -> Result<Vec<Vec<Item>>, StoreError> {
+    /// Items without an order in as many lanes as are worth a request of their own.
+    fn spread(&self, items: Vec<Item>) -> Vec<Vec<Item>> {
+        let bytes: usize = items.iter().map(|item| item.source.len()).sum();
+        let lanes = (bytes / WORTH_A_REQUEST).clamp(1, self.config.bulk_concurrency.max(1));
+        let share = items.len().div_ceil(lanes).max(1);
+        let mut items = items.into_iter().peekable();
+        std::iter::from_fn(|| {
+            items.peek()?;
+            Some(items.by_ref().take(share).collect())
+        })
+        .collect()
+    }
+
+    /// The segments of all chunks in as many lanes as requests may be underway, each stream in one lane.
+    fn lanes_of_segments(&self, accepted: &[Accepted<'_>]) -> Result<Vec<Vec<Item>>, StoreError> {
         let mut lanes: Vec<Vec<Item>> = vec![Vec::new(); self.config.bulk_concurrency.max(1)];
         let count = lanes.len() as u64;
         for chunk in accepted {
-            items_of(chunk, &mut lanes[(chunk.chunk.output.stream.0 % count) as usize])?;
+            segment_items(chunk, &mut lanes[(chunk.chunk.output.stream.0 % count) as usize])?;
         }
         Ok(lanes)
     }

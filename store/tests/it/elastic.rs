@@ -229,12 +229,17 @@ async fn documents_of_calls_are_numbers_even_as_texts_and_those_that_do_not_fit_
     let (_, answer) = home.server().ask(Method::Post, &format!("{events}/_search"), Some(sum)).await;
     assert_eq!(answer["aggregations"]["latency"]["value"], json!(12.0), "{answer}");
     assert_eq!(answer["hits"]["total"]["value"], json!(2), "{answer}");
+    // It has a column and no search tree: slower to look up, and found all the same.
+    let slow = json!({ "size": 0, "query": { "range": { "latency": { "gt": 5 } } } });
+    let (_, answer) = home.server().ask(Method::Post, &format!("{events}/_search"), Some(slow)).await;
+    assert_eq!(answer["hits"]["total"]["value"], json!(1), "{answer}");
     let letters = format!("/{}-dead-letters", home.config().prefix);
     home.server().ask(Method::Post, &format!("{letters}/_refresh"), None).await;
     let (_, answer) = home.server().ask(Method::Get, &format!("{letters}/_search"), None).await;
     let letter = &answer["hits"]["hits"][0]["_source"];
     assert!(letter["reason"].as_str().unwrap().contains("latency"), "{answer}");
     assert!(letter["message"].as_str().unwrap().contains("not a number"), "{answer}");
+    assert_eq!(letter["dataset"], json!(chunk.dataset), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -55,6 +55,7 @@ impl Inner {
     /// What does not fit the mapping of its index is kept beside it, with the reason.
     pub(super) async fn keep_unfit_aside(
         &self,
+        accepted: &[Accepted<'_>],
         items: &[Item],
         outcomes: &[Outcome],
     ) -> Result<(), StoreError> {
@@ -63,7 +64,7 @@ impl Inner {
             let Outcome::Unfit(words) = outcome else { continue };
             let text = &item.source[..item.source.len().min(64 * 1024)];
             let document = serde_json::json!({
-                "dataset": item.index,
+                "dataset": dataset_of(accepted, &item.index),
                 "stream": item.id.split('-').next().unwrap_or_default(),
                 "line": 0, "generation": 0, "offset": 0,
                 "reason": format!("index `{}` does not take the document `{}`: {words}", item.index, item.id),
@@ -102,6 +103,15 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// Dataset of an index beside one of the segments'.
+fn dataset_of<'chunks>(accepted: &'chunks [Accepted<'_>], index: &'chunks str) -> &'chunks str {
+    let segments = accepted.iter().flat_map(|chunk| chunk.chunk.output.segments.iter().zip(&chunk.indices));
+    let mut owners = segments.filter(|(_, own)| {
+        index.strip_prefix(own.as_str()).is_some_and(|suffix| suffix.is_empty() || suffix.starts_with('-'))
+    });
+    owners.next().map_or(index, |(segment, _)| segment.dataset.as_str())
 }
 
 const fn kind_of(kind: RenderedKind) -> Kind {
