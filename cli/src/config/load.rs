@@ -48,6 +48,17 @@ const OTHER_VARIABLES: &[&str] = &["config", "no_color"];
 const TEXTS: [&str; 6] =
     ["node", "dataset.name", "broker.username", "broker.password", "store.username", "store.password"];
 
+/// Whether a variable (without our prefix) tells where a service is: Kubernetes sets those of every service in the namespace, and one
+/// may be called `rastro` or `rastro-redis`. No key of ours looks like them.
+fn is_of_kubernetes(name: &str) -> bool {
+    let ends = ["service_host", "port", "_addr", "_proto"];
+    !name.contains("__")
+        && (ends.iter().any(|end| name.ends_with(end))
+            || name.contains("service_port")
+            || name.ends_with("_tcp")
+            || name.ends_with("_udp"))
+}
+
 /// Reads and checks the configuration.
 pub(crate) fn load(sources: &Sources) -> Result<Config, ConfigError> {
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
@@ -61,7 +72,10 @@ pub(crate) fn load(sources: &Sources) -> Result<Config, ConfigError> {
         })?;
         figment = figment.merge(Toml::string(&text));
     }
-    figment = figment.merge(Env::prefixed("RASTRO_").ignore(OTHER_VARIABLES).split("__"));
+    let variables = Env::prefixed("RASTRO_")
+        .ignore(OTHER_VARIABLES)
+        .filter(|name| !is_of_kubernetes(&name.as_str().to_ascii_lowercase()));
+    figment = figment.merge(variables.split("__"));
     for key in TEXTS {
         let variable = format!("RASTRO_{}", key.replace('.', "__").to_uppercase());
         if let Ok(value) = std::env::var(&variable) {
@@ -189,6 +203,24 @@ mod tests {
         assert_eq!(config.shipper.flush_interval.as_secs(), 2);
         assert_eq!(config.dataset.name, "web");
         assert_eq!(config.models(), ["stide:window=5", "bosc:window=5"]);
+    }
+
+    #[test]
+    fn variables_of_services_are_told_from_keys() {
+        for name in [
+            "port",
+            "service_host",
+            "service_port",
+            "service_port_http",
+            "port_80_tcp",
+            "port_80_tcp_addr",
+            "redis_port",
+        ] {
+            assert!(is_of_kubernetes(name), "{name}");
+        }
+        for name in ["data_dir", "node", "agent__log_dir", "observability__listen", "redis", "x__port"] {
+            assert!(!is_of_kubernetes(name), "{name}");
+        }
     }
 
     #[test]

@@ -122,3 +122,15 @@ fn a_password_of_digits_in_the_environment_is_a_password() {
     assert!(output.status.success(), "{stderr}");
     assert!(![&output.stdout, &output.stderr].iter().any(|text| text.windows(4).any(|part| part == b"4242")));
 }
+
+#[test]
+fn what_kubernetes_says_of_a_service_of_our_name_is_no_configuration() {
+    let rastro = Rastro::new();
+    let check = |name: &str, value: &str| {
+        rastro.command(&["config", "check"]).env(name, value).output().unwrap().status.success()
+    };
+    assert!(check("RASTRO_SERVICE_HOST", "10.0.0.1"));
+    assert!(check("RASTRO_PORT", "tcp://10.0.0.1:9464"));
+    assert!(check("RASTRO_REDIS_PORT_6379_TCP_ADDR", "10.0.0.2"));
+    assert!(!check("RASTRO_NOD", "a"));
+}
