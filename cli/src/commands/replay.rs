@@ -22,7 +22,7 @@ use super::Context;
 use crate::{
     args::{ReplayArgs, Table},
     data_dir::Part,
-    output::progress,
+    output::{self, progress},
     roles::{Pipeline, Roles, agent, glob_of},
 };
 use workspace::Workspace;
@@ -88,7 +88,9 @@ pub(super) async fn replay(context: &Context, arguments: &ReplayArgs) -> anyhow:
     if arguments.no_drain {
         pipeline.shipped().await?;
         pipeline.stop().await;
-        if !context.quiet {
+        if arguments.json {
+            output::json(&serde_json::json!({ "dataset": dataset, "lines_queued": written.lines }))?;
+        } else if !context.quiet {
             eprintln!("{} lines are in the queue; `rastro run` stores and scores them", written.lines);
         }
         return Ok(ExitCode::SUCCESS);

@@ -134,3 +134,15 @@ fn what_kubernetes_says_of_a_service_of_our_name_is_no_configuration() {
     assert!(check("RASTRO_REDIS_PORT_6379_TCP_ADDR", "10.0.0.2"));
     assert!(!check("RASTRO_NOD", "a"));
 }
+
+#[test]
+fn a_replay_says_that_nothing_was_an_event_and_what_is_in_the_queue() {
+    let rastro = Rastro::new();
+    let path = rastro.file("a.log", b"one\ntwo\nthree\n").display().to_string();
+    let arguments = ["replay", &path, "--format", "rocha", "--dataset", "shop", "--json"];
+    let queued = rastro.json(&[&arguments[..], &["--no-drain"]].concat());
+    assert_eq!((queued["dataset"].as_str(), queued["lines_queued"].as_u64()), (Some("shop"), Some(3)));
+    let output = rastro.run(&arguments);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && told.contains("no line was an event: is the format"), "{told}");
+}

@@ -109,6 +109,12 @@ impl Report {
     }
 
     pub(super) fn print(&self, context: &Context, json: bool) -> anyhow::Result<()> {
+        if !context.quiet && self.tally.events_parsed == 0 && self.tally.dead_letters > 0 {
+            eprintln!(
+                "no line was an event: is the format the right one? `rastro dead-letters {}` has the reasons",
+                self.dataset
+            );
+        }
         if json {
             return output::json(self);
         }
