@@ -159,7 +159,7 @@ impl Client {
             let Some(pause) = pauses.next() else {
                 return Err(StoreError::Unavailable {
                     server: node,
-                    message: format!("it has no room for more work now ({words}); it is tried again"),
+                    message: format!("it has no room for more work now ({words}); it can be tried again"),
                 });
             };
             tracing::debug!(documents = waiting.len(), ?pause, %words, "documents were rejected and are sent again");
@@ -257,7 +257,7 @@ fn sort(answer: &ItemAnswer, is_deletion: bool, server: &str) -> Result<Verdict,
         500 | 501 => Err(StoreError::Unavailable {
             server,
             message: format!(
-                "it cannot write to index `{}` now ({} {words}); it is tried again",
+                "it cannot write to index `{}` now ({} {words}); it can be tried again",
                 answer.index, answer.status
             ),
         }),

@@ -211,7 +211,9 @@ impl Client {
         }
         Err(StoreError::Unavailable {
             server: self.server(),
-            message: format!("no node answers ({failure}); it is tried again"),
+            message: format!(
+                "no node answers ({failure}); check `store.urls`, and that Elasticsearch runs and listens there"
+            ),
         })
     }
 
@@ -342,7 +344,7 @@ impl Answer {
                 message: format!("the user may not do this (403: {words}); give it the privileges that the README lists"),
             },
             408 | 429 | 502..=504 => {
-                StoreError::Unavailable { server, message: format!("it has no room for more work now ({words}); it is tried again") }
+                StoreError::Unavailable { server, message: format!("it has no room for more work now ({words}); it can be tried again") }
             }
             413 => StoreError::Refused {
                 server,

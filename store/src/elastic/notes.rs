@@ -167,7 +167,7 @@ impl Inner {
         }
         Err(StoreError::Unavailable {
             server: self.client.server(),
-            message: format!("others keep storing profiles under the name `{name}`; it is tried again"),
+            message: format!("others keep storing profiles under the name `{name}`; it can be tried again"),
         })
     }
 

@@ -136,7 +136,7 @@ impl Client {
         if answer.timed_out || answer.shards.failed > 0 {
             return Err(StoreError::Unavailable {
                 server: self.server(),
-                message: format!("a search of `{index}` was answered in part only; it is tried again"),
+                message: format!("a search of `{index}` was answered in part only; it can be tried again"),
             });
         }
         Ok(answer.hits.hits)

@@ -39,7 +39,11 @@ async fn a_server_that_is_away_is_tried_again() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let config = ElasticConfig { urls: vec![format!("http://127.0.0.1:{port}")], ..ElasticConfig::default() };
     let error = ElasticStore::connect(config).await.unwrap_err();
-    assert!(error.is_transient() && error.to_string().contains(&port.to_string()), "{error}");
+    let text = error.to_string();
+    assert!(
+        error.is_transient() && text.contains(&port.to_string()) && text.contains("`store.urls`"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
