@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::{
-    command::{build_rastro, cargo, step, target_directory},
+    command::{Build, build, cargo, step, target_directory},
     services,
 };
 
@@ -25,14 +25,13 @@ pub(crate) struct Bench {
 }
 
 pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
-    let rastro = build_rastro()?;
-    step("build", &mut cargo(&["build", "--release", "--package", "rastro-chaos"]))?;
+    let programs = build(&["rastro", "rastro-chaos"], Build::Release)?;
     let mut command = cargo(&["run", "--release", "--quiet", "--package", "rastro-bench", "--"]);
     let target = target_directory()?;
     match services::provide_servers(true) {
         Ok(services::Servers { account, elasticsearch: Some((home, java)) }) => {
             services::provide_rsyslog();
-            command.arg("--writer").arg(target.join("release/rastro-chaos"));
+            command.arg("--writer").arg(programs.join("rastro-chaos"));
             command.arg("--elasticsearch").arg(home).arg("--java").arg(java);
             command.arg("--folder").arg(target.join("chaos"));
             if let Some((uid, gid)) = account {
@@ -42,7 +41,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
         Ok(_) => {}
         Err(error) => eprintln!("==> what needs servers is left out: {error:#}"),
     }
-    command.arg("--rastro").arg(rastro);
+    command.arg("--rastro").arg(programs.join("rastro"));
     if bench.quick {
         command.arg("--quick");
     }

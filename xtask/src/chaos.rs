@@ -1,7 +1,6 @@
 //! `cargo xtask chaos`: the whole pipeline as separate processes, while everything is killed, frozen, cut off and filled up.
 
 use std::{
-    path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -10,7 +9,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use crate::{
-    command::{cargo, step, target_directory},
+    command::{self, Build, target_directory},
     services,
 };
 
@@ -41,15 +40,6 @@ pub(crate) struct Chaos {
     /// Keeps logs and data of the run. They are kept anyway if something was lost.
     #[arg(long)]
     keep: bool,
-}
-
-/// How the program is built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Build {
-    /// As the tests are: nothing is built that they have not built.
-    Debug,
-    /// As it is shipped.
-    Release,
 }
 
 pub(crate) fn run(chaos: &Chaos) -> anyhow::Result<()> {
@@ -93,19 +83,10 @@ pub(crate) fn test() -> anyhow::Result<Option<bool>> {
 /// The command that runs, with everything that it needs built and installed.
 fn prepare(embedded: bool, build: Build) -> anyhow::Result<Command> {
     let servers = services::provide_servers(!embedded)?;
-    let mut arguments = vec!["build", "--package", "rastro", "--package", "rastro-chaos"];
-    let profile = match build {
-        Build::Debug => "debug",
-        Build::Release => {
-            arguments.push("--release");
-            "release"
-        }
-    };
-    step("build", &mut cargo(&arguments))?;
-    let target = target_directory()?;
-    let folder: PathBuf = target.join("chaos");
-    let mut command = Command::new(target.join(profile).join("rastro-chaos"));
-    command.arg("run").arg("--rastro").arg(target.join(profile).join("rastro"));
+    let programs = command::build(&["rastro", "rastro-chaos"], build)?;
+    let folder = target_directory()?.join("chaos");
+    let mut command = Command::new(programs.join("rastro-chaos"));
+    command.arg("run").arg("--rastro").arg(programs.join("rastro"));
     command.arg("--folder").arg(folder);
     if let Some((uid, gid)) = servers.account {
         command.arg("--account").arg(format!("{uid}:{gid}"));

@@ -49,10 +49,36 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// Builds the `rastro` binary in release form and says where it is.
-pub(crate) fn build_rastro() -> anyhow::Result<PathBuf> {
-    step("build", &mut cargo(&["build", "--release", "--package", "rastro"]))?;
-    Ok(target_directory()?.join("release/rastro"))
+/// How the program is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// As the tests are: nothing is built that they have not built.
+    Debug,
+    /// As it is shipped.
+    Release,
+}
+
+impl Build {
+    /// The folder of it.
+    pub(crate) const fn folder(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// Builds programs of the workspace and says where they are.
+pub(crate) fn build(packages: &[&str], build: Build) -> anyhow::Result<PathBuf> {
+    let mut arguments = vec!["build"];
+    for package in packages {
+        arguments.extend(["--package", package]);
+    }
+    if build == Build::Release {
+        arguments.push("--release");
+    }
+    step("build", &mut cargo(&arguments))?;
+    Ok(target_directory()?.join(build.folder()))
 }
 
 /// Where cargo builds to.

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 
-use crate::command::{build_rastro, root, step, target_directory};
+use crate::command::{Build, build, root, step, target_directory};
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
@@ -23,7 +23,8 @@ pub(crate) struct Demo {
 }
 
 pub(crate) fn run(demo: &Demo) -> anyhow::Result<()> {
-    let rastro = build_rastro()?;
+    // A first look should not wait for the optimiser: it takes most of a build, and the demo a second without it.
+    let rastro = build(&["rastro"], Build::Debug)?.join("rastro");
     let data_dir = match &demo.data_dir {
         Some(data_dir) => data_dir.clone(),
         None => target_directory()?.join("demo"),
@@ -63,6 +64,9 @@ pub(crate) fn run(demo: &Demo) -> anyhow::Result<()> {
     ] {
         println!("  {binary} {command} --data-dir {shown}    # {meaning}");
     }
+    println!(
+        "\nThis is built without optimisation, for a quick first look; `cargo install --path cli` builds what is shipped."
+    );
     if demo.serve {
         println!(
             "\nEverything keeps running: logs in {shown}/logs, metrics as printed below. Ctrl-C ends it."
