@@ -114,12 +114,17 @@ pub(crate) enum Command {
         rastro run --set 'shipper.include=[\"/var/log/sysdig/*.log\"]' --set transformer.format=rocha")]
     Run(RunArgs),
     /// Run the agent alone: rotation and retention of the log files.
+    #[command(after_help = "Example:\n  rastro agent -c rastro.toml")]
     Agent,
     /// Run the shipper alone: log files to the queue.
+    #[command(after_help = "Examples:\n  rastro shipper -c rastro.toml\n  \
+        rastro shipper --set 'shipper.include=[\"/var/log/sysdig/*.log\"]' --set 'broker.urls=[\"rediss://10.0.0.4:6379\"]'")]
     Shipper,
     /// Run the transformer alone: the queue to the store.
+    #[command(after_help = "Example:\n  rastro transformer -c rastro.toml")]
     Transformer,
     /// Run the analyzer alone: the store's segments to scores and alarms.
+    #[command(after_help = "Example:\n  rastro analyzer -c rastro.toml")]
     Analyzer,
     /// Send recordings through the whole trail, as if they happened now.
     #[command(after_help = "Examples:\n  \
@@ -130,6 +135,9 @@ pub(crate) enum Command {
         rastro replay web.log.gz --speed 10              ten times as fast as it happened")]
     Replay(ReplayArgs),
     /// List datasets with their indices, or delete one.
+    #[command(
+        after_help = "Examples:\n  rastro datasets\n  rastro datasets --json\n  rastro datasets delete web"
+    )]
     Datasets(DatasetsArgs),
     /// Learn a profile from the stored calls of a dataset.
     #[command(after_help = "Examples:\n  rastro train web\n  \
@@ -151,6 +159,9 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  rastro explain latest\n  rastro explain 5c8e1f0a9b3d2e47-0-0-0-256")]
     Explain(ExplainArgs),
     /// Look at profiles and move them around.
+    #[command(after_help = "Examples:\n  rastro profile list\n  rastro profile show shop:1.4\n  \
+        rastro profile diff shop:1.4@1 shop:1.4@2\n  \
+        rastro profile export shop:1.4 --output shop.profile    and elsewhere: rastro profile import shop.profile")]
     Profile(ProfileArgs),
     /// Write a dataset to files that others can read, with a data card.
     #[command(after_help = "Examples:\n  rastro export web --format parquet --output web-dataset\n  \
@@ -166,6 +177,7 @@ pub(crate) enum Command {
         rastro eval --train shop-normal --normal shop-later --attack shop-attacked --plot roc.svg")]
     Eval(EvalArgs),
     /// Say what works on this machine, what is missing and what to do.
+    #[command(after_help = "Examples:\n  rastro doctor\n  rastro doctor -c rastro.toml --json")]
     Doctor(JsonArgs),
     /// Show calls on the screen as they come, coloured by rarity.
     #[command(
@@ -173,11 +185,15 @@ pub(crate) enum Command {
     )]
     Tail(TailArgs),
     /// List lines that were no event, with the reason.
+    #[command(after_help = "Examples:\n  rastro dead-letters web\n  rastro dead-letters web -n 100 --json")]
     DeadLetters(DeadLettersArgs),
     /// Bring the store's templates, mappings and tables up to the layout of this Rastro.
     #[command(after_help = "Examples:\n  rastro migrate --dry-run\n  rastro migrate --json")]
     Migrate(MigrateArgs),
     /// Print or check configuration.
+    #[command(
+        after_help = "Examples:\n  rastro config default > rastro.toml\n  rastro config check -c rastro.toml"
+    )]
     Config(ConfigArgs),
     /// Print completions for a shell.
     #[command(after_help = "Example:\n  rastro completions bash > /etc/bash_completion.d/rastro")]

@@ -13,8 +13,9 @@ impl Format {
     /// Appends the event as a line, line break included. A part of the event that the format does not declare is left out, a
     /// declared part that the event lacks is `<NA>`.
     ///
-    /// Whatever the texts hold, it is exactly one line, and reading it gives the event back: bytes that are not printable
-    /// ASCII become `.`, blanks in words `_`; process names are cut at 15 bytes, and arguments lose blanks in front.
+    /// Whatever the texts hold, it is exactly one line, and reading it gives the event back (where a process name stands before
+    /// arguments, under the condition that is told in `ambiguity`): bytes that are not printable ASCII become `.`, blanks in words
+    /// `_`; process names are cut at 15 bytes, and arguments lose blanks in front.
     pub fn write_line(&self, event: &Event<'_>, line: &mut Vec<u8>) {
         for step in self.steps() {
             line.extend_from_slice(&step.before);

@@ -13,7 +13,7 @@ pub(crate) struct AlarmsArgs {
     /// Of this container (id or name).
     #[arg(long)]
     pub(crate) container: Option<String>,
-    /// Of this scoring: live, or the name given to `rastro score` [default: live].
+    /// Of this scoring: live, or the name given to `rastro score`.
     #[arg(long, default_value = "live")]
     pub(crate) scoring: String,
     /// Prints JSON.

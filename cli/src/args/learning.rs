@@ -53,7 +53,7 @@ pub(crate) struct ScoreArgs {
     /// Profile, as in NAME or NAME@VERSION [default: that of each container's image].
     #[arg(long, value_name = "NAME[@VERSION]")]
     pub(crate) profile: Option<String>,
-    /// Name under which the scores are kept [default: offline].
+    /// Name under which the scores are kept.
     #[arg(long, default_value = "offline")]
     pub(crate) name: String,
     /// Prints so many of the most anomalous frames.

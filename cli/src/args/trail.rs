@@ -16,8 +16,8 @@ pub(crate) struct ReplayArgs {
     /// Recordings, plain or gzipped: sysdig text, .scap, LID-DS, traces of numbers, UNM's pairs of numbers, strace text.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// sysdig format of the lines: a format string, or rastro, rocha, sysdig-basic, sysdig-rich, lidds-2019, lidds-2021,
-    /// traces, unm, strace, lttng [default: told by the file, or recognised beyond doubt].
+    /// sysdig format of the lines: a format string, or rastro, rocha, sysdig-default, sysdig-container, sysdig-basic, sysdig-rich,
+    /// lidds-2019, lidds-2021, traces, unm, strace, lttng [default: told by the file, or recognised beyond doubt].
     #[arg(long)]
     pub(crate) format: Option<String>,
     /// How fast: 1 as it happened, N times as fast, or max.

@@ -36,7 +36,7 @@ pub(super) async fn replay(context: &Context, arguments: &ReplayArgs) -> anyhow:
     let _ownership = context.data_dir.own("replay", &[Part::Embedded, Part::Checkpoint])?;
     let workspace = Workspace::open(&context.data_dir, plan.identity())?;
     let mut pipeline =
-        Pipeline::start_on(context, Roles::BEHIND_LOGS, vec![glob_of(workspace.logs())?]).await?;
+        Pipeline::start_replay(context, Roles::BEHIND_LOGS, vec![glob_of(workspace.logs())?]).await?;
 
     let cancel = Arc::new(AtomicBool::new(false));
     let mut writing = tokio::task::spawn_blocking({

@@ -48,7 +48,7 @@ exclude = []
 max_line_bytes = "1.0 MiB"
 # Size of a chunk of lines before compression, and the longest time that lines wait for it to fill (SPEC 2.2: this, not a
 # detector's window, is what µDetector calls syscalls_window).
-chunk_bytes = "1.0 MiB"
+chunk_bytes = "512.0 KiB"
 flush_interval = "200ms"
 # The safety net behind file notifications.
 poll_interval = "2s"

@@ -315,7 +315,7 @@ impl Default for ShipperConfig {
             include: Vec::new(),
             exclude: Vec::new(),
             max_line_bytes: ByteSize::mib(1),
-            chunk_bytes: ByteSize::mib(1),
+            chunk_bytes: ByteSize::kib(512),
             flush_interval: Duration::from_millis(200),
             poll_interval: Duration::from_secs(2),
             output: QueueForm::Stream,

@@ -1,6 +1,6 @@
 //! `/metrics`, `/healthz` and `/readyz` on a loopback port.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{io::ErrorKind, sync::OnceLock, time::Duration};
 
 use anyhow::Context;
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
@@ -41,6 +41,26 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// As [`start`](Self::start), but does without where another process has the port that nobody chose: who replays two recordings at a time
+    /// wants both replayed.
+    pub(crate) async fn start_if_free(
+        config: &ObservabilityConfig,
+        health: Health,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Option<Self>> {
+        let started = Self::start(config, health, shutdown).await;
+        let is_taken = |error: &anyhow::Error| {
+            error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::AddrInUse)
+        };
+        match started {
+            Err(error) if is_taken(&error) && config.listen == ObservabilityConfig::default().listen => {
+                tracing::warn!(address = %config.listen, "another process serves metrics there; this one serves none");
+                Ok(None)
+            }
+            started => started,
+        }
+    }
+
     /// Listens as configured; `None` where it is switched off.
     pub(crate) async fn start(
         config: &ObservabilityConfig,

@@ -48,20 +48,32 @@ impl Pipeline {
         } else {
             config.shipper.include.clone()
         };
-        Self::start_on(context, roles, include).await
+        let (health, shutdown) = (Health::default(), CancellationToken::new());
+        let server = Server::start(&config.observability, health.clone(), shutdown.clone()).await?;
+        Self::start_on(context, roles, include, server, health, shutdown).await
     }
 
-    /// Opens the parts and starts `roles` on the log files that `include` matches.
-    pub(crate) async fn start_on(
+    /// The same for a recording, whose log files `include` matches.
+    pub(crate) async fn start_replay(
         context: &Context,
         roles: Roles,
         include: Vec<String>,
     ) -> anyhow::Result<Self> {
-        let config = &context.config;
-        let shutdown = CancellationToken::new();
-        let health = Health::default();
-        let server = Server::start(&config.observability, health.clone(), shutdown.clone()).await?;
+        let (health, shutdown) = (Health::default(), CancellationToken::new());
+        let server =
+            Server::start_if_free(&context.config.observability, health.clone(), shutdown.clone()).await?;
+        Self::start_on(context, roles, include, server, health, shutdown).await
+    }
 
+    async fn start_on(
+        context: &Context,
+        roles: Roles,
+        include: Vec<String>,
+        server: Option<Server>,
+        health: Health,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let config = &context.config;
         // Each process opens what its roles need, and no more: a node that ships to Redis has no way to the store.
         let store = if roles.needs_store() {
             Some(store::open(config, &context.data_dir, Access::Fill).await?)

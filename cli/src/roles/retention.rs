@@ -15,11 +15,16 @@ pub(super) async fn keep(store: Arc<dyn Store>, policy: Retention, shutdown: Can
     }
     loop {
         match store.retain(&policy).await {
-            Ok(report) if !report.removed.is_empty() => {
+            Ok(report) => {
                 metrics::counter!("rastro_retention_indices_total").increment(report.removed.len() as u64);
-                tracing::debug!(indices = ?report.removed, bytes = report.bytes, "removed what was kept for long enough");
+                metrics::counter!("rastro_retention_dead_letters_total").increment(report.dead_letters);
+                if !report.removed.is_empty() || report.dead_letters > 0 {
+                    tracing::debug!(
+                        indices = ?report.removed, dead_letters = report.dead_letters, bytes = report.bytes,
+                        "removed what was kept for long enough"
+                    );
+                }
             }
-            Ok(_) => {}
             Err(error) => tracing::warn!(%error, "what is too old or too much cannot be removed now"),
         }
         tokio::select! {

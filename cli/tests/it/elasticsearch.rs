@@ -8,6 +8,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::support::Rastro;
@@ -103,7 +104,7 @@ impl Elasticsearch {
         let exchange = || -> std::io::Result<String> {
             let place = self.url.trim_start_matches("http://");
             let password = std::fs::read_to_string(&self.password_file)?;
-            let credentials = base64(format!("{}:{}", self.user, password.trim()).as_bytes());
+            let credentials = STANDARD.encode(format!("{}:{}", self.user, password.trim()));
             let body = body.map(ToString::to_string).unwrap_or_default();
             let mut stream = TcpStream::connect(place)?;
             write!(
@@ -148,18 +149,4 @@ fn of_chunks(mut rest: &str) -> String {
         rest = behind.get(length..).unwrap_or_default().trim_start_matches("\r\n");
     }
     whole
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let bits =
-            group.iter().fold(0_u32, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * place) & 63) as usize];
-            text.push(if place <= group.len() { char::from(digit) } else { '=' });
-        }
-    }
-    text
 }

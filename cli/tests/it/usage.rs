@@ -13,9 +13,12 @@ fn an_unknown_command_is_answered_with_the_commands() {
 }
 
 #[test]
-fn help_has_examples_for_the_commands_that_need_them() {
+fn help_has_an_example_for_every_command() {
     let rastro = Rastro::new();
-    for command in ["run", "replay", "train", "score", "alarms", "explain", "export", "eval", "tail"] {
+    let trail = ["run", "agent", "shipper", "transformer", "analyzer", "replay", "tail", "dead-letters"];
+    let learning = ["train", "score", "alarms", "explain", "profile", "export", "eval", "datasets"];
+    let upkeep = ["doctor", "migrate", "config", "completions"];
+    for command in trail.into_iter().chain(learning).chain(upkeep) {
         assert!(rastro.text(&[command, "--help"]).contains("Example"), "{command}");
     }
 }
@@ -145,4 +148,23 @@ fn a_replay_says_that_nothing_was_an_event_and_what_is_in_the_queue() {
     let output = rastro.run(&arguments);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && told.contains("no line was an event: is the format"), "{told}");
+}
+
+#[test]
+fn a_recording_is_replayed_where_another_process_has_the_port_that_nobody_chose() {
+    // Somebody has it now: this test, or whoever had it before.
+    let _taken = std::net::TcpListener::bind("127.0.0.1:9464");
+    let chosen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let rastro = Rastro::new();
+    let path = crate::demo::recording("attack").display().to_string();
+    let replay = |address: &str| {
+        let listen = format!("observability.listen={address}");
+        rastro.command(&["replay", &path, "--json"]).args(["--set", &listen]).output().unwrap()
+    };
+    let refused = replay(&chosen.local_addr().unwrap().to_string());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("cannot listen"), "{refused:?}");
+    let replayed = replay("127.0.0.1:9464");
+    assert!(String::from_utf8_lossy(&replayed.stderr).contains("another process serves metrics"));
+    let report: serde_json::Value = serde_json::from_slice(&replayed.stdout).unwrap();
+    assert_eq!(report["dead_letters"], 0, "{report}");
 }
