@@ -32,7 +32,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use crate::detector::RawScale;
+use crate::{detector::RawScale, message::grouped};
 
 /// Score at which a frame alarms.
 pub const THRESHOLD: f64 = 50.0;
@@ -247,8 +247,9 @@ impl Calibration {
             let beyond = 1.0 / budget / (*held_out as f64 + 1.0);
             let _ = write!(
                 text,
-                "; the budget of one frame in {:.0} lies {beyond:.0} times beyond the data and is extrapolated",
-                1.0 / budget
+                "; the budget of one frame in {} lies {} times beyond the data and is extrapolated",
+                grouped((1.0 / budget).round() as u64),
+                grouped(beyond.round() as u64)
             );
         }
         text

@@ -117,7 +117,7 @@ pub(crate) fn harmless(name: &str) -> String {
 }
 
 /// 48210 as `48,210`.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (place, digit) in digits.chars().enumerate() {

@@ -114,7 +114,13 @@ fn contestants(names: &[String]) -> anyhow::Result<(Vec<ModelSpec>, Vec<&'static
                 }
                 continue;
             }
-            let spec = ModelSpec::parse(text).with_context(|| format!("`--detector {text}`"))?;
+            let spec = ModelSpec::parse(text).with_context(|| {
+                let learners = LEARNERS.iter().map(|learner| format!("`{}`", learner.name));
+                let learners = learners.collect::<Vec<_>>().join(", ");
+                format!(
+                    "`--detector {text}` (beside detectors, there are {learners} from labels, and `{ALL}`)"
+                )
+            })?;
             if !models.contains(&spec) {
                 models.push(spec);
             }

@@ -76,7 +76,7 @@ impl Settings {
 pub(crate) fn model_specs(detectors: &[String], windows: &[u32]) -> anyhow::Result<Vec<ModelSpec>> {
     let mut models: Vec<ModelSpec> = Vec::new();
     for detector in detectors {
-        let spec = ModelSpec::parse(detector).with_context(|| format!("detector `{detector}`"))?;
+        let spec = ModelSpec::parse(detector)?;
         let of_detector = if detector.contains(':') || windows.is_empty() {
             vec![spec]
         } else {
