@@ -81,11 +81,11 @@ pub(super) fn is_wanted(container: &Container, wanted: Option<&str>) -> bool {
 
 /// The calls of a segment inside a time span, nanoseconds since the epoch, the end excluded; `None` if there are none.
 pub(super) fn within(mut segment: Segment, from_ns: Option<i64>, to_ns: Option<i64>) -> Option<Segment> {
-    let is_inside = |&time: &i64| from_ns.is_none_or(|from| time >= from) && to_ns.is_none_or(|to| time < to);
-    let kept: Vec<bool> = segment.calls.time_ns.iter().map(is_inside).collect();
-    if kept.iter().all(|&kept| kept) {
+    let is_inside = |time: i64| from_ns.is_none_or(|from| time >= from) && to_ns.is_none_or(|to| time < to);
+    if segment.calls.time_ns.iter().all(|&time| is_inside(time)) {
         return Some(segment);
     }
+    let kept: Vec<bool> = segment.calls.time_ns.iter().map(|&time| is_inside(time)).collect();
     if !kept.contains(&true) {
         return None;
     }
@@ -99,11 +99,24 @@ pub(super) fn within(mut segment: Segment, from_ns: Option<i64>, to_ns: Option<i
     retain(&mut calls.argc, &kept);
     retain(&mut calls.args_length, &kept);
     retain(&mut calls.flags, &kept);
-    let is_kept = |call: u32| kept.get(call as usize).is_some_and(|&kept| kept);
-    segment.details.retain(|detail| is_kept(detail.call));
-    for detail in &mut segment.details {
-        detail.call = kept[..detail.call as usize].iter().map(|&kept| u32::from(kept)).sum();
-    }
+    segment.unfinished.retain(|call| is_inside(call.time_ns));
+    // How many calls before each one stay: its place then.
+    let places: Vec<u32> = kept
+        .iter()
+        .scan(0, |next, &is_kept| {
+            let place = *next;
+            *next += u32::from(is_kept);
+            Some(place)
+        })
+        .collect();
+    segment.details.retain_mut(|detail| {
+        let call = detail.call as usize;
+        let is_kept = kept.get(call).copied().unwrap_or(false);
+        if is_kept {
+            detail.call = places[call];
+        }
+        is_kept
+    });
     Some(segment)
 }
 
@@ -115,13 +128,16 @@ fn retain<T>(column: &mut Vec<T>, kept: &[bool]) {
 
 #[cfg(test)]
 mod tests {
-    use rastro_model::{CallKind, Calls, Category, Detail, Position, SegmentId, StreamId, Tally, Thread};
+    use rastro_model::{
+        CallKind, Calls, Category, Detail, Position, SegmentId, StreamId, Tally, Thread, Unfinished,
+    };
 
     use super::*;
 
     #[test]
     fn a_span_takes_the_calls_inside_it_out_of_the_middle_of_a_segment() {
         let kind = |name: &str| CallKind { name: name.to_owned(), category: Category::File };
+        let unfinished = |time_ns| Unfinished { name: "futex".to_owned(), thread: None, time_ns };
         let detail = |call: u32| Detail { call, arguments: call.to_string() };
         let segment = Segment {
             id: SegmentId { stream: StreamId(1), start: Position::START, part: 0 },
@@ -143,12 +159,13 @@ mod tests {
                 // As it comes from a page of sequences: what was not asked for is not there.
                 ..Calls::default()
             },
-            unfinished: Vec::new(),
+            unfinished: vec![unfinished(15), unfinished(25)],
             details: vec![detail(0), detail(2), detail(3)],
         };
         let middle = within(segment.clone(), Some(20), Some(40)).unwrap();
         assert_eq!((middle.calls.kind, middle.calls.time_ns), (vec![1, 0], vec![20, 30]));
         assert_eq!(middle.details, [Detail { call: 1, arguments: "2".to_owned() }]);
+        assert_eq!(middle.unfinished, [unfinished(25)]);
         assert_eq!(middle.calls.flags.len(), 0);
         assert_eq!(within(segment.clone(), None, None).as_ref(), Some(&segment));
         assert_eq!(within(segment.clone(), Some(41), None), None);
