@@ -167,8 +167,6 @@ impl EmbeddedStore {
                 break;
             }
         }
-        tracing::info!(dead_letters = all, "dead letters have reached the end of their time and are removed");
-        metrics::counter!("rastro_store_retired_dead_letters_total").increment(all);
         Ok(all)
     }
 
@@ -261,20 +259,13 @@ impl Store for EmbeddedStore {
                     // One after the other, so that the writer gets its turn in between.
                     let index = name.clone();
                     self.write(move |transaction| retention::remove(transaction, &index)).await?;
-                    tracing::info!(
-                        index = name,
-                        bytes = one.bytes,
-                        "an index has reached the end of its time and is removed"
-                    );
-                    metrics::counter!("rastro_store_retired_indices_total").increment(1);
-                    report.removed.push(name);
+                    report.index_gone(name, one.bytes);
                 }
                 HeldWhat::DeadLetters { start_ns } => {
                     let removed = self.remove_dead_letters(start_ns, one.end_ns).await?;
-                    report.dead_letters = report.dead_letters.saturating_add(removed);
+                    report.dead_letters_gone(removed, one.bytes);
                 }
             }
-            report.bytes = report.bytes.saturating_add(one.bytes);
         }
         if report != RetentionReport::default() {
             self.give_room_back().await?;

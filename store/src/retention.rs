@@ -29,6 +29,28 @@ pub struct RetentionReport {
     pub bytes: u64,
 }
 
+impl RetentionReport {
+    /// Takes down, and tells, that an index has gone.
+    pub(crate) fn index_gone(&mut self, name: String, bytes: u64) {
+        tracing::info!(index = name, bytes, "an index has reached the end of its time and is removed");
+        metrics::counter!("rastro_store_retired_indices_total").increment(1);
+        self.removed.push(name);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// The same of the dead letters of a day.
+    pub(crate) fn dead_letters_gone(&mut self, count: u64, bytes: u64) {
+        tracing::info!(
+            dead_letters = count,
+            bytes,
+            "dead letters have reached the end of their time and are removed"
+        );
+        metrics::counter!("rastro_store_retired_dead_letters_total").increment(count);
+        self.dead_letters = self.dead_letters.saturating_add(count);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
 /// Something that is there, and goes as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Held {

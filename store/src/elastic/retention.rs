@@ -50,20 +50,13 @@ impl Inner {
                         .collect();
                     self.delete_indices(&names).await?;
                     self.delete_what_hangs_on(&BTreeSet::from([name.clone()])).await?;
-                    tracing::info!(
-                        index = name,
-                        bytes = one.bytes,
-                        "an index has reached the end of its time and is removed"
-                    );
-                    metrics::counter!("rastro_store_retired_indices_total").increment(1);
-                    report.removed.push(name);
+                    report.index_gone(name, one.bytes);
                 }
                 HeldWhat::DeadLetters { start_ns } => {
                     let removed = self.remove_dead_letters(start_ns, one.end_ns).await?;
-                    report.dead_letters = report.dead_letters.saturating_add(removed);
+                    report.dead_letters_gone(removed, one.bytes);
                 }
             }
-            report.bytes = report.bytes.saturating_add(one.bytes);
         }
         Ok(report)
     }
@@ -86,13 +79,7 @@ impl Inner {
         let stored = json!({ "range": { "event.ingested": {
             "gte": start_ns / NS_PER_MS, "lte": end_ns / NS_PER_MS, "format": "epoch_millis",
         } } });
-        let removed = self.delete_found(&self.own(Own::DeadLetters), &stored).await?;
-        tracing::info!(
-            dead_letters = removed,
-            "dead letters have reached the end of their time and are removed"
-        );
-        metrics::counter!("rastro_store_retired_dead_letters_total").increment(removed);
-        Ok(removed)
+        self.delete_found(&self.own(Own::DeadLetters), &stored).await
     }
 }
 
