@@ -107,11 +107,10 @@ impl Inner {
 
 /// Dataset of an index beside one of the segments'.
 fn dataset_of<'chunks>(accepted: &'chunks [Accepted<'_>], index: &'chunks str) -> &'chunks str {
-    let segments = accepted.iter().flat_map(|chunk| chunk.chunk.output.segments.iter().zip(&chunk.indices));
-    let mut owners = segments.filter(|(_, own)| {
-        index.strip_prefix(own.as_str()).is_some_and(|suffix| suffix.is_empty() || suffix.starts_with('-'))
-    });
-    owners.next().map_or(index, |(segment, _)| segment.dataset.as_str())
+    let mut segments =
+        accepted.iter().flat_map(|chunk| chunk.chunk.output.segments.iter().zip(&chunk.indices));
+    let is_beside = |own: &str| Kind::ALL.iter().any(|kind| kind.dataset_index(index) == Some(own));
+    segments.find(|(_, own)| is_beside(own)).map_or(index, |(segment, _)| segment.dataset.as_str())
 }
 
 const fn kind_of(kind: RenderedKind) -> Kind {
