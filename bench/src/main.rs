@@ -65,8 +65,8 @@ struct Settings {
     quick: bool,
     /// What servers are made of, where they may be started.
     servers: Option<Servers>,
-    /// The part of a group that is measured, where a group has parts; all if none is named.
-    part: Option<String>,
+    /// What the names of the parts that are measured hold, where a group has parts.
+    part: String,
 }
 
 type Benchmark = fn(&Settings, &mut Report) -> anyhow::Result<()>;
@@ -95,16 +95,16 @@ fn main() -> anyhow::Result<()> {
         }),
         _ => None,
     };
-    let (only, part) = match arguments.only.as_deref().map(|only| only.split_once('/').unwrap_or((only, "")))
-    {
-        Some((only, part)) => (only, Some(part).filter(|part| !part.is_empty())),
-        None => ("", None),
-    };
-    let part = part.map(str::to_owned);
-    let settings = Settings { rastro: arguments.rastro, quick: arguments.quick, servers, part };
+    let only = arguments.only.unwrap_or_default();
+    let (group, part) = only.split_once('/').unwrap_or((&only, ""));
+    let settings =
+        Settings { rastro: arguments.rastro, quick: arguments.quick, servers, part: part.to_owned() };
+    if !BENCHMARKS.iter().any(|(name, _)| name.contains(group)) {
+        anyhow::bail!("there is no group of benchmarks `{group}`; `cargo xtask bench --help` names them");
+    }
     let mut report = Report::new(arguments.json);
     for (name, benchmark) in BENCHMARKS {
-        if name.contains(only) {
+        if name.contains(group) {
             eprintln!("==> {name}");
             benchmark(&settings, &mut report)?;
         }

@@ -95,8 +95,7 @@ impl Bench {
     }
 
     fn all(&mut self, settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
-        let part = settings.part.as_deref().unwrap_or_default();
-        for (name, measure) in PARTS.iter().filter(|(name, _)| name.contains(part)) {
+        for (name, measure) in PARTS.iter().filter(|(name, _)| name.contains(&settings.part)) {
             eprintln!("    {name}");
             measure(self, settings, report)?;
         }
